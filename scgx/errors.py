@@ -64,3 +64,11 @@ class UnsafeError(ScgxError):
     """Refused for safety."""
 
     code = 6
+
+
+class ReaderGone(BaseException):
+    """Whoever read our stdout has left (`| head`); a silent 141 and no error."""
+
+
+class Terminated(BaseException):
+    """SIGTERM; unwinds like Ctrl-C, so that temporary files go, and exits with 143."""

@@ -1,0 +1,159 @@
+"""argv in, exit code out: the one place that turns errors into a line and a code.
+
+Every file in `commands/` is a command. They are thin and import nothing heavy, so all of them are
+registered at once; `scgx --help` loads neither numpy nor h5py. A bug keeps its traceback.
+"""
+
+import functools
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import typer
+
+from scgx import progress, registry
+from scgx.errors import MachineError, ReaderGone, ScgxError, Terminated
+
+PANELS = {
+    "get": "Get data",
+    "shape": "Shape data",
+    "learn": "Learn and apply",
+    "judge": "Judge",
+    "look": "Look",
+}
+ORDER = (
+    "fetch filter-chrom annotate-coords transpose train predict generate classify score".split()
+)
+
+app = typer.Typer(
+    name="scgx",
+    help="Small commands from single-cell data to a trained, honestly scored model. "
+    "Every command reads a path or '-', and writes '-' or -o PATH.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from scgx import __version__
+
+        sys.stdout.write(f"scgx {__version__}\n")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Options before the command."""
+
+
+def build() -> typer.Typer:
+    """The application with every command registered, the nine of the card first."""
+    names = registry.names("commands")
+    for name in sorted(names, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+        module = registry.load("commands", name)
+        function = getattr(module, name.replace("-", "_"))
+        panel = PANELS[module.PANEL]
+        app.command(name, rich_help_panel=panel, help=_help(function))(_guard(name, function))
+    return app
+
+
+def _help(function: Callable[..., None]) -> str:
+    """The docstring with its example kept as lines."""
+    text = inspect.getdoc(function) or ""
+    head, mark, example = text.partition("\nExample:")
+    lines = "\n\n".join(line.strip() for line in example.splitlines() if line.strip())
+    return f"{head.strip()}\n\nExample:\n\n{lines}" if mark else text
+
+
+def _guard(name: str, function: Callable[..., None]) -> Callable[..., None]:
+    """What holds for every command: who speaks, and that a reader may leave."""
+
+    @functools.wraps(function)
+    def run(*args: object, **kwargs: object) -> None:
+        progress.configure(prefix=f"scgx {name}", quiet=bool(kwargs.get("quiet", False)))
+        try:
+            function(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    return run
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _terminate)
+    from scgx import invocation
+
+    invocation.remember(["scgx", *arguments])
+    code = run(arguments)
+    if code == 0:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            code = code or 1
+    os._exit(code)  # after a failed write HDF5 would crash in its exit handler
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; every way it can end as an exit code."""
+    progress.configure(prefix="scgx" if not arguments else f"scgx {arguments[0]}")
+    try:
+        code = build()(args=arguments, prog_name="scgx", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except ScgxError as error:
+        progress.fail(str(error))
+        return error.code
+    except typer.TyperException as error:
+        return _usage(error, arguments)
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except Terminated:
+        return 143
+    except (ReaderGone, BrokenPipeError):
+        return 141
+    except MemoryError:
+        progress.fail("not enough memory (lower --memory, or use a machine with more)")
+        return MachineError.code
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        progress.fail(f"{where}{(error.strerror or str(error)).lower()}")
+        return MachineError.code
+
+
+def _usage(error: typer.TyperException, arguments: list[str]) -> int:
+    """A usage error as one line, with the nearest known word."""
+    message = error.format_message().rstrip(".")
+    if not arguments and not message:
+        return 2
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    known = registry.names("commands")
+    if message.startswith("No such command"):
+        progress.configure(prefix="scgx")
+        progress.fail(f"no command named {command!r} ({registry.suggest(command, known)})")
+        return 2
+    hint = f"scgx {command} --help" if command in known else "scgx --help"
+    if message:
+        progress.fail(f"{message[0].lower()}{message[1:]} (see {hint})")
+    return getattr(error, "exit_code", 2)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

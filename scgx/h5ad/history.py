@@ -1,0 +1,65 @@
+"""What made a file, from what: one record per command in uns["scgx"]["history"], as samtools' @PG.
+
+No clock and no host: the same input and seed give the same bytes. An array of JSON strings, since that
+is what every version of AnnData carries through.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scgx import __version__, invocation
+from scgx.h5ad.reader import Cells
+from scgx.h5ad.writer import Writer
+
+Units = Mapping[str, Mapping[str, str]]
+
+
+def records(cells: Cells) -> list[dict[str, object]]:
+    """The history of a file, oldest first."""
+    lines = cells.scgx.get("history", [])
+    found = [json.loads(line) for line in np.atleast_1d(np.asarray(lines, dtype=object)).tolist()]
+    return [record for record in found if isinstance(record, dict)]
+
+
+def record(inputs: Sequence[Cells], seed: int | None = None) -> dict[str, object]:
+    """This command's own record."""
+    made: dict[str, object] = {
+        "program": "scgx",
+        "version": __version__,
+        "command": invocation.command_line(),
+        "inputs": [{"name": cells.name, "id": cells.fingerprint} for cells in inputs],
+    }
+    if seed is not None:
+        made["seed"] = seed
+    return made
+
+
+def chain(inputs: Sequence[Cells], seed: int | None = None) -> list[str]:
+    """The records of all inputs, once each, and this command's, as JSON strings."""
+    lines: dict[str, None] = {}
+    for cells in inputs:
+        for old in records(cells):
+            lines[json.dumps(old, sort_keys=True)] = None
+    lines[json.dumps(record(inputs, seed), sort_keys=True)] = None
+    return list(lines)
+
+
+def sign(
+    out: Writer,
+    inputs: Sequence[Cells],
+    *,
+    seed: int | None = None,
+    units: Units | None = None,
+    keep: bool = True,
+) -> None:
+    """Write history (unless `keep` is False: then none at all) and units of what changed."""
+    if units:
+        for layer, words in units.items():
+            for modality, word in words.items():
+                out.uns(f"scgx/units/{layer}/{modality}", word)
+    if keep:
+        out.uns("scgx/history", np.array(chain(inputs, seed), dtype=object))
+    elif "uns" in out.h5 and "scgx" in out.h5["uns"] and "history" in out.h5["uns"]["scgx"]:
+        del out.h5["uns"]["scgx"]["history"]

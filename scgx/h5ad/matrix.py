@@ -1,0 +1,185 @@
+"""One matrix on disk, CSR, CSC or dense, read in blocks of rows.
+
+Sparse invariants are checked while streaming and before the numbers reach compiled code that trusts
+them: an index out of range is a segmentation fault there. Blocks are cut so that what is held at a
+time stays under the budget whatever the matrix's size; a CSC matrix, whose rows lie scattered, is read
+once per block.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from scgx.errors import DataError, InputError
+from scgx.h5ad.blocks import Block
+
+_SLAB = 1 << 21
+
+
+class Matrix:
+    """A matrix of cells x features in an open file."""
+
+    def __init__(self, item: h5py.Group | h5py.Dataset, shape: tuple[int, int], where: str) -> None:
+        self.item = item
+        self.where = where
+        self.kind, self.shape = _kind(item, where)
+        if self.shape != tuple(shape):
+            raise InputError(f"{where} is {self.shape} where obs x var is {tuple(shape)}")
+        values = item["data"] if self.kind != "dense" else item
+        self.dtype = values.dtype
+        if self.dtype.kind not in "iufb":
+            raise DataError(f"{where} holds {self.dtype} and no numbers")
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return self.item["data"].shape[0] if self.kind != "dense" else self.shape[0] * self.shape[1]
+
+    @cached_property
+    def indptr(self) -> np.ndarray:
+        """Row (CSR) or column (CSC) offsets, int64, checked."""
+        indptr = self.item["indptr"][()]
+        major = self.shape[0 if self.kind == "csr" else 1]
+        if indptr.dtype.kind not in "iu" or indptr.shape != (major + 1,):
+            raise InputError(f"{self.where}/indptr has shape {indptr.shape}, not ({major + 1},)")
+        indptr = indptr.astype(np.int64)
+        if indptr[0] != 0 or indptr[-1] != self.nnz or (np.diff(indptr) < 0).any():
+            raise InputError(f"{self.where}/indptr does not count the stored entries")
+        if self.item["indices"].shape != self.item["data"].shape or self.item["data"].ndim != 1:
+            raise InputError(f"{self.where} has more or fewer indices than values")
+        return indptr
+
+    def blocks(self, memory: int, columns: np.ndarray | None = None) -> Iterator[Block]:
+        """All rows in order, in blocks of at most about `memory` bytes while being worked on."""
+        for start, stop in self.plan(memory):
+            yield Block(start, self.slice(start, stop, columns))
+
+    def plan(self, memory: int) -> list[tuple[int, int]]:
+        """Row ranges whose blocks fit; pure numbers."""
+        n = self.shape[0]
+        if self.kind == "dense":
+            rows = max(1, memory // max(1, 4 * self.shape[1] * self.dtype.itemsize))
+            return [(i, min(i + rows, n)) for i in range(0, n, rows)]
+        entry = 4 * (self.dtype.itemsize + 8)
+        if self.kind == "csr":
+            return cut(self.indptr, max(1, memory // entry))
+        rows = max(1, int(n * min(1.0, memory / max(1, entry * self.nnz))))
+        return [(i, min(i + rows, n)) for i in range(0, n, rows)]
+
+    def slice(
+        self, start: int, stop: int, columns: np.ndarray | None = None
+    ) -> sparse.csr_array | np.ndarray:
+        """Rows start..stop as CSR (canonical: sorted, no duplicates) or dense."""
+        if self.kind == "dense":
+            block = self.item[start:stop]
+            return block if columns is None else block[:, columns]
+        if self.kind == "csr":
+            block = self._csr_rows(start, stop)
+        else:
+            block = self._csc_rows(start, stop)
+        return block if columns is None else block[:, columns]
+
+    def _csr_rows(self, start: int, stop: int) -> sparse.csr_array:
+        lo, hi = int(self.indptr[start]), int(self.indptr[stop])
+        indices, data = self.item["indices"][lo:hi], self.item["data"][lo:hi]
+        indptr = self.indptr[start : stop + 1] - lo
+        check_indices(indices, self.shape[1], self.where)
+        return canonical(data, indices, indptr, (stop - start, self.shape[1]), self.where)
+
+    def _csc_rows(self, start: int, stop: int) -> sparse.csr_array:
+        """Rows of a column-compressed matrix: one pass over all of it, keeping what falls inside."""
+        rows, cols, values = [], [], []
+        for lo in range(0, self.nnz, _SLAB):
+            hi = min(lo + _SLAB, self.nnz)
+            index = self.item["indices"][lo:hi]
+            check_indices(index, self.shape[0], self.where)
+            inside = np.flatnonzero((index >= start) & (index < stop))
+            if len(inside):
+                rows.append((index[inside] - start).astype(np.int32))
+                column = np.searchsorted(self.indptr, inside + lo, side="right") - 1
+                cols.append(column.astype(np.int32))
+                values.append(self.item["data"][lo:hi][inside])
+        shape = (stop - start, self.shape[1])
+        if not rows:
+            return sparse.csr_array(shape, dtype=self.dtype)
+        row = np.concatenate(rows)
+        order = np.argsort(row, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
+        data, indices = np.concatenate(values)[order], np.concatenate(cols)[order]
+        return canonical(data, indices, indptr, shape, self.where)
+
+    def take(self, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
+        """Any rows in any order; runs of neighbours are read at once."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if not len(rows):
+            empty = np.zeros((0, self.shape[1]), dtype=self.dtype)
+            return empty if self.kind == "dense" else sparse.csr_array(empty)
+        ordered = np.unique(rows)
+        breaks = np.flatnonzero(np.diff(ordered) > 16) + 1
+        parts = []
+        if self.kind == "csc":
+            parts = [self.slice(int(ordered[0]), int(ordered[-1]) + 1)[ordered - ordered[0]]]
+        else:
+            for run in np.split(ordered, breaks):
+                block = self.slice(int(run[0]), int(run[-1]) + 1)
+                parts.append(block[run - run[0]])
+        whole = np.concatenate(parts) if self.kind == "dense" else sparse.vstack(parts, format="csr")
+        return whole[np.searchsorted(ordered, rows)]
+
+
+def cut(indptr: np.ndarray, entries: int) -> list[tuple[int, int]]:
+    """Row ranges with at most `entries` stored values each (one row at least)."""
+    ranges, start, n = [], 0, len(indptr) - 1
+    while start < n:
+        stop = int(np.searchsorted(indptr, indptr[start] + entries, side="right")) - 1
+        stop = min(max(stop, start + 1), n)
+        ranges.append((start, stop))
+        start = stop
+    return ranges
+
+
+def check_indices(indices: np.ndarray, bound: int, where: str) -> None:
+    """Refuse indices that would reach outside the matrix."""
+    if indices.dtype.kind not in "iu":
+        raise InputError(f"{where}/indices are no integers")
+    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= bound):
+        raise InputError(f"{where}/indices reach outside of the matrix", fix="the file is corrupt")
+
+
+def canonical(
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int], where: str
+) -> sparse.csr_array:
+    """A CSR block with sorted indices; duplicate entries are refused (their sum is a guess)."""
+    if data.dtype == np.float16:
+        data = data.astype(np.float32)
+    block = sparse.csr_array((data, indices, indptr), shape=shape)
+    if len(indices) > 1:
+        falls = np.diff(indices.astype(np.int64, copy=False)) <= 0
+        starts = indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))]
+        falls[starts - 1] = False
+        if falls.any():
+            block.has_sorted_indices = False
+            block.sort_indices()
+            again = np.diff(block.indices.astype(np.int64, copy=False)) == 0
+            again[starts - 1] = False
+            if again.any():
+                raise InputError(f"{where} stores an entry twice", fix="the file is corrupt")
+    return block
+
+
+def _kind(item: h5py.Group | h5py.Dataset, where: str) -> tuple[str, tuple[int, int]]:
+    if isinstance(item, h5py.Dataset):
+        if item.ndim != 2:
+            raise DataError(f"{where} has {item.ndim} dimensions, a matrix has two")
+        return "dense", item.shape
+    kind = item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", ""))
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    shape = item.attrs.get("shape", item.attrs.get("h5sparse_shape", None))
+    if kind[:3] not in ("csr", "csc") or shape is None or len(shape) != 2:
+        raise InputError(f"{where} is no matrix that AnnData writes (encoding {kind!r})")
+    if not {"data", "indices", "indptr"} <= set(item):
+        raise InputError(f"{where} lacks data, indices or indptr")
+    return kind[:3], (int(shape[0]), int(shape[1]))

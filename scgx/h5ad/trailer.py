@@ -1,0 +1,117 @@
+"""The few bytes after an HDF5 image by which a whole file is told from a cut or a damaged one.
+
+As BAM has its EOF block: `\\nSCGX-EOF\\x01`, the xxh3-128 of everything before, and its length. Every
+HDF5 reader ignores what follows the image. A tool that edits the file in place drops the trailer;
+that makes the file unsigned, which is never an error.
+
+    offset  bytes  what
+    0       10     marker
+    10      16     xxh3-128 of the image, big-endian (its canonical form)
+    26      8      length of the image in bytes, little-endian
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import xxhash
+
+MARKER = b"\nSCGX-EOF\x01"
+SIZE = len(MARKER) + 16 + 8
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_CHUNK = 1 << 22
+
+
+class Verdict(NamedTuple):
+    """`whole`, `unsigned`, `truncated` or `corrupt`, with words."""
+
+    state: str
+    detail: str
+
+
+def append(path: Path) -> str:
+    """Sign a finished file; returns its hash in hex."""
+    digest, length = _hash(path, None)
+    with open(path, "ab") as file:
+        file.write(MARKER + digest + length.to_bytes(8, "little"))
+    return digest.hex()
+
+
+def read(path: Path) -> tuple[str, int] | None:
+    """(hash in hex, length of the image) where the file has a trailer."""
+    size = path.stat().st_size
+    if size < SIZE:
+        return None
+    with open(path, "rb") as file:
+        file.seek(size - SIZE)
+        tail = file.read(SIZE)
+    if not tail.startswith(MARKER):
+        return None
+    start = len(MARKER)
+    return tail[start : start + 16].hex(), int.from_bytes(tail[start + 16 :], "little")
+
+
+def check_length(path: Path) -> Verdict:
+    """What the length alone says; costs two reads and is done whenever a path is opened."""
+    size = path.stat().st_size
+    found = read(path)
+    if found is not None:
+        if found[1] + SIZE != size:
+            return Verdict("corrupt", f"{size:,} bytes where {found[1] + SIZE:,} were written")
+        return Verdict("whole", "length agrees with the trailer")
+    expected = hdf5_length(path)
+    if expected is not None and size < expected:
+        return Verdict("truncated", f"{size:,} of {expected:,} bytes")
+    return Verdict("unsigned", "no trailer")
+
+
+def verify(path: Path) -> Verdict:
+    """What length and hash together say; reads the whole file."""
+    verdict = check_length(path)
+    found = read(path)
+    if verdict.state != "whole" or found is None:
+        return verdict
+    digest, length = _hash(path, found[1])
+    if digest.hex() != found[0]:
+        return Verdict("corrupt", "its bytes differ from what was written")
+    return Verdict("whole", f"{length:,} bytes, xxh3 {found[0]}")
+
+
+def fingerprint(path: Path) -> str:
+    """A short identity of an input: its trailer's hash, else a hash of size and both ends."""
+    if path.is_dir():
+        return "folder"
+    found = read(path)
+    if found is not None:
+        return found[0]
+    size = path.stat().st_size
+    digest = xxhash.xxh3_64(str(size).encode())
+    with open(path, "rb") as file:
+        digest.update(file.read(1 << 20))
+        file.seek(max(0, size - (1 << 20)))
+        digest.update(file.read())
+    return "~" + digest.hexdigest()
+
+
+def hdf5_length(path: Path) -> int | None:
+    """The length that the HDF5 superblock declares (versions 0 to 3), or None for another kind."""
+    with open(path, "rb") as file:
+        head = file.read(96)
+    if not head.startswith(_HDF5) or len(head) < 48:
+        return None
+    version = head[8]
+    if version in (2, 3):
+        return int.from_bytes(head[28:36], "little")
+    if version in (0, 1):
+        start = 40 if version == 0 else 44
+        return int.from_bytes(head[start : start + 8], "little")
+    return None
+
+
+def _hash(path: Path, length: int | None) -> tuple[bytes, int]:
+    digest = xxhash.xxh3_128()
+    done = 0
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK if length is None else min(_CHUNK, length - done)):
+            digest.update(data)
+            done += len(data)
+    return digest.digest(), done

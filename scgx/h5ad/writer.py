@@ -1,0 +1,252 @@
+"""One writer: an h5ad is made in a temporary file, row block by row block, and signed at the end.
+
+HDF5 1.10 headers (their metadata carries checksums), fletcher32 on every array that is encoded here,
+the encodings of AnnData 0.8, our trailer after the image. What a command does not touch is copied by
+HDF5 itself and stays bit for bit. The file becomes somebody's output in `streams`, not here.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from scgx.errors import MachineError
+from scgx.h5ad import trailer
+from scgx.h5ad.blocks import Block
+from scgx.h5ad.encoding import CHUNK_ELEMENTS, read_frame, write_array, write_frame, write_value
+from scgx.h5ad.frame import Frame
+from scgx.h5ad.reader import Cells
+
+_TOP = ("obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw", "X")
+
+
+class Writer:
+    """An h5ad that is being made; from `create`."""
+
+    def __init__(self, file: h5py.Group, compression: dict[str, object]) -> None:
+        self.h5 = file
+        self.compression = compression
+        file.attrs["encoding-type"] = "anndata"
+        file.attrs["encoding-version"] = "0.1.0"
+
+    def frame(self, key: str, frame: Frame) -> None:
+        """Write obs, var or raw/var."""
+        parent, _, name = key.rpartition("/")
+        group = self.h5.require_group(parent) if parent else self.h5
+        if name in group:
+            del group[name]
+        write_frame(group, name, frame)
+
+    def uns(self, path: str, value: object) -> None:
+        """Write a value below uns, "scgx/genome" for instance; replaces what is there."""
+        write_value(self.h5, "uns", {})
+        group = self.h5["uns"]
+        *parents, name = path.split("/")
+        for parent in parents:
+            write_value(group, parent, {})
+            group = group[parent]
+        write_value(group, name, value)
+
+    def array(self, key: str, values: np.ndarray) -> None:
+        """Write a dense array such as obsm/X_pca."""
+        parent, _, name = key.rpartition("/")
+        group = self.group(parent)
+        write_array(group, name, values)
+
+    def group(self, name: str) -> h5py.Group:
+        """A group of AnnData's kind (dict), made when absent."""
+        if not name:
+            return self.h5
+        if name not in self.h5:
+            item = self.h5.create_group(name)
+            item.attrs["encoding-type"] = "dict"
+            item.attrs["encoding-version"] = "0.1.0"
+        return self.h5[name]
+
+    def copy(self, cells: Cells, key: str) -> None:
+        """Copy an object verbatim with HDF5; old tables are re-encoded; nothing where absent."""
+        if key not in cells.h5 or key in self.h5:
+            return
+        item = cells.h5[key]
+        parent, _, name = key.rpartition("/")
+        if name in ("obs", "var") and not _is_modern(item):
+            self.frame(key, read_frame(item, cells.h5.get("uns")))
+        elif key == "raw":
+            self._copy_raw(cells)
+        else:
+            cells.h5.file.copy(item, self.group(parent), name=name)
+            _upgrade_sparse(self.h5[key])
+
+    def _copy_raw(self, cells: Cells) -> None:
+        group = self.h5.create_group("raw")
+        group.attrs["encoding-type"] = "raw"
+        group.attrs["encoding-version"] = "0.1.0"
+        for name in cells.h5["raw"]:
+            self.copy(cells, f"raw/{name}")
+
+    def copy_rest(self, cells: Cells, skip: Iterable[str] = ()) -> None:
+        """Copy whatever the source has and the output does not, but for the names in `skip`."""
+        skip = set(skip)
+        for old, new in (("raw.X", "raw/X"), ("raw.var", "raw/var"), ("raw.varm", "raw/varm")):
+            if old in cells.h5 and "raw" not in skip and new not in self.h5:
+                self._copy_flat_raw(cells, old, new)
+        for key in cells.h5:
+            if key in skip or key.startswith("raw."):
+                continue
+            item = cells.h5[key]
+            if key in self.h5 and isinstance(item, h5py.Group) and key in _TOP[2:8]:
+                for inner in item:
+                    if f"{key}/{inner}" not in skip:
+                        self.copy(cells, f"{key}/{inner}")
+            else:
+                self.copy(cells, key)
+
+    def _copy_flat_raw(self, cells: Cells, old: str, new: str) -> None:
+        """AnnData 0.5 kept raw as top-level names with a dot."""
+        raw = self.h5.require_group("raw")
+        raw.attrs["encoding-type"] = "raw"
+        raw.attrs["encoding-version"] = "0.1.0"
+        if new == "raw/var":
+            self.frame(new, read_frame(cells.h5[old], cells.h5.get("uns")))
+        elif isinstance(cells.h5[old], h5py.Group) or cells.h5[old].dtype.names is None:
+            cells.h5.file.copy(cells.h5[old], raw, name=new.split("/")[1])
+            _upgrade_sparse(self.h5[new])
+
+    @contextlib.contextmanager
+    def matrix(
+        self, key: str, n_var: int, dtype: np.dtype | type, *, is_sparse: bool = True
+    ) -> Iterator[Callable[[Block | sparse.csr_array | np.ndarray], None]]:
+        """Append blocks of rows to a matrix; yields `append(block)`."""
+        parent, _, name = key.rpartition("/")
+        group = self.group(parent)
+        if name in group:
+            del group[name]
+        appender = (_Sparse if is_sparse else _Dense)(group, name, n_var, dtype, self.compression)
+        yield lambda block: appender.append(block.X if isinstance(block, Block) else block)
+        appender.close()
+
+
+class _Sparse:
+    """CSR that grows: data and indices are appended, indptr is kept and written last."""
+
+    def __init__(
+        self, group: h5py.Group, name: str, n_var: int, dtype: object, packing: dict[str, object]
+    ) -> None:
+        self.item, self.n_var = group.create_group(name), n_var
+        options = {"maxshape": (None,), "chunks": (CHUNK_ELEMENTS,), "fletcher32": True, **packing}
+        small = n_var < 2**31
+        self.indices = self.item.create_dataset("indices", (0,), "i4" if small else "i8", **options)
+        self.data = self.item.create_dataset("data", (0,), dtype, **options)
+        self.lengths: list[np.ndarray] = []
+        self.nnz = 0
+
+    def append(self, block: sparse.csr_array | np.ndarray) -> None:
+        block = sparse.csr_array(block)
+        self.append_raw(block.data, block.indices, np.diff(block.indptr))
+
+    def append_raw(self, data: np.ndarray, indices: np.ndarray, lengths: np.ndarray) -> None:
+        """Append rows given as arrays, without a scipy object."""
+        stop = self.nnz + len(data)
+        self.data.resize((stop,))
+        self.indices.resize((stop,))
+        self.data[self.nnz : stop] = data
+        self.indices[self.nnz : stop] = indices
+        self.lengths.append(np.asarray(lengths, dtype=np.int64))
+        self.nnz = stop
+
+    def close(self) -> None:
+        lengths = np.concatenate(self.lengths) if self.lengths else np.empty(0, np.int64)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        small = self.nnz < 2**31 and self.n_var < 2**31
+        write_array(self.item, "indptr", indptr.astype(np.int32 if small else np.int64))
+        del self.item["indptr"].attrs["encoding-type"], self.item["indptr"].attrs["encoding-version"]
+        self.item.attrs["encoding-type"] = "csr_matrix"
+        self.item.attrs["encoding-version"] = "0.1.0"
+        self.item.attrs["shape"] = np.array([len(lengths), self.n_var], dtype=np.int64)
+
+
+class _Dense:
+    """A dense matrix that grows by rows."""
+
+    def __init__(
+        self, group: h5py.Group, name: str, n_var: int, dtype: object, packing: dict[str, object]
+    ) -> None:
+        rows = max(1, CHUNK_ELEMENTS // max(1, n_var))
+        options = {"maxshape": (None, n_var), "fletcher32": n_var > 0, **packing}
+        chunks = (rows, min(n_var, CHUNK_ELEMENTS)) if n_var else (1, 1)
+        if not n_var:
+            options = {"maxshape": (None, 1)}
+        self.item = group.create_dataset(name, (0, n_var), dtype, chunks=chunks, **options)
+
+    def append(self, block: sparse.csr_array | np.ndarray) -> None:
+        values = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        start = self.item.shape[0]
+        self.item.resize(start + len(values), axis=0)
+        self.item[start:] = values
+
+    def close(self) -> None:
+        self.item.attrs["encoding-type"] = "array"
+        self.item.attrs["encoding-version"] = "0.2.0"
+
+
+@contextlib.contextmanager
+def create(path: Path, *, like: Cells | None = None) -> Iterator[Writer]:
+    """Make an h5ad at a (temporary) path; compressed as `like`'s X is, else not at all."""
+    packing = _packing(like) if like is not None else {}
+    file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+    try:
+        yield Writer(file, packing)
+        file.close()
+    except OSError as error:
+        _abandon(file)
+        raise MachineError(f"cannot write: {_line(error)}") from error
+    except BaseException:
+        _abandon(file)
+        raise
+    trailer.append(path)
+
+
+def _abandon(file: h5py.File) -> None:
+    """Close what can be closed. After a full disk HDF5 may refuse, and would crash at exit: that is
+    why `cli.main` leaves a failed command with `os._exit`.
+    """
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
+        file.close()
+
+
+def _packing(cells: Cells) -> dict[str, object]:
+    """The compression of the source's X as options of h5py."""
+    if not cells.has("X"):
+        return {}
+    item = cells.h5["X"]
+    item = item["data"] if isinstance(item, h5py.Group) else item
+    if item.compression == "gzip":
+        return {"compression": "gzip", "compression_opts": item.compression_opts, "shuffle": item.shuffle}
+    return {"compression": "lzf"} if item.compression == "lzf" else {}
+
+
+def _is_modern(item: h5py.Group | h5py.Dataset) -> bool:
+    """A table that AnnData 0.8 and every later version reads."""
+    if not isinstance(item, h5py.Group) or item.attrs.get("encoding-type", "") != "dataframe":
+        return False
+    if "__categories" in item:
+        return False
+    kinds = [item[name].attrs.get("encoding-type", "") for name in item]
+    return "nullable-string-array" not in kinds
+
+
+def _upgrade_sparse(item: h5py.HLObject) -> None:
+    """Name the encoding of a sparse matrix written by h5sparse, which new readers no longer know."""
+    if isinstance(item, h5py.Group) and "h5sparse_format" in item.attrs:
+        kind = item.attrs["h5sparse_format"]
+        kind = kind.decode() if isinstance(kind, bytes) else kind
+        item.attrs["encoding-type"] = f"{kind}_matrix"
+        item.attrs["encoding-version"] = "0.1.0"
+        item.attrs["shape"] = item.attrs["h5sparse_shape"]
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

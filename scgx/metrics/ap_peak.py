@@ -1,0 +1,45 @@
+"""Average precision per peak: the ROC's companion where open cells are few."""
+
+import numpy as np
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Array, Design, Panel, Result
+
+
+class Metric:
+    """Mean over peaks with both classes of the average precision of the guess."""
+
+    id = "ap_peak"
+    definition = (
+        "per peak sum (R_k - R_k-1) P_k over the distinct thresholds of the guess, mean over peaks "
+        "with both classes; peaks of one class are left out and counted"
+    )
+    direction = 1
+    gene_sets = False
+
+    def __init__(self, design: Design) -> None:
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the peaks of a panel."""
+        here = panel.truth.values > 0
+        n_open = here.sum(axis=0)
+        one = (n_open == 0) | (n_open == len(here))
+        values = np.full(here.shape[1], np.nan)
+        for column in np.flatnonzero(~one):
+            values[column] = average_precision(here[:, column], panel.guess.values[:, column])
+        self._mean.add(panel.columns, values, one, np.zeros((0, len(values))))
+
+    def result(self, subset: str = "") -> Result:
+        """The mean over peaks; it has no draws, for ranks do not add up over groups."""
+        return self._mean.result(subset)._replace(draws=np.zeros(0))
+
+
+def average_precision(here: Array, score: Array) -> float:
+    """Of one peak: equal scores form one threshold; `here` (n,) has both classes."""
+    order = np.argsort(-score, kind="stable")
+    ordered = score[order]
+    last = np.concatenate([np.flatnonzero(np.diff(ordered)), [len(score) - 1]])
+    hits = np.cumsum(here[order])[last]
+    gained = np.diff(hits, prepend=0) / hits[-1]
+    return float(np.sum(gained * hits / (last + 1)))

@@ -1,0 +1,26 @@
+"""Mean squared error: easily read, hardly informative, for the mean profile is strong."""
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Design, Panel, Result
+
+
+class Metric:
+    """Mean (T - P)^2 over all entries."""
+
+    id = "mse"
+    definition = "mean of (truth - guess)^2 over all cells x features, zeros included"
+    direction = -1
+    gene_sets = False
+
+    def __init__(self, design: Design) -> None:
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the features of a panel."""
+        m, drawn = panel.moments, panel.drawn
+        values = m.errors() / m.n
+        self._mean.add(panel.columns, values, values < 0, drawn.errors() / drawn.n)
+
+    def result(self, subset: str = "") -> Result:
+        """The mean over a gene set."""
+        return self._mean.result(subset)

@@ -1,0 +1,52 @@
+"""Correlation of type means per feature: does the average of a type move as it should?"""
+
+import numpy as np
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
+
+
+class Metric:
+    """r between the type means of truth and guess, across types, mean over features."""
+
+    id = "pearson_pseudobulk"
+    definition = (
+        "Pearson correlation across types of the mean of truth and the mean of guess, per feature "
+        "(no variance counts 0), mean over features; needs three types of at least 20 scored cells"
+    )
+    direction = 1
+    gene_sets = False
+
+    def __init__(self, design: Design) -> None:
+        self._design = design
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the features of a panel."""
+        types = panel.by_type
+        if types is None or len(self._design.type_names) < 3:
+            return
+        truth, guess = _means(types)
+        values, flat = pearson(_moments(truth, guess))
+        self._mean.add(panel.columns, values, flat, np.zeros((0, len(values))))
+
+    def result(self, subset: str = "") -> Result:
+        """The mean over features."""
+        enough = len(self._design.type_names) >= 3
+        note = "" if enough else "needs a --label with three types of 20 cells"
+        return self._mean.result(subset, note)._replace(draws=np.zeros(0))
+
+
+def _means(types: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Means per type of truth and guess, less each column's shift: (types, c)."""
+    n = np.maximum(types.n.sum(axis=1), 1)
+    return types.t.sum(axis=1) / n, types.p.sum(axis=1) / n
+
+
+def _moments(t: np.ndarray, p: np.ndarray) -> Moments:
+    """Sums down the columns, about the first row."""
+    shift_t, shift_p = t[0], p[0]
+    t, p = t - shift_t, p - shift_p
+    n = np.array([float(len(t))])
+    sums = [n, *(x.sum(axis=0) for x in (t, p, t * t, p * p, t * p))]
+    return Moments.of(sums, shift_t, shift_p)

@@ -1,0 +1,45 @@
+"""Correlation inside cell types: what is predicted beyond the type of a cell."""
+
+import numpy as np
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
+
+
+class Metric:
+    """r per feature inside each type; mean over types, then over features."""
+
+    id = "pearson_within_type"
+    definition = (
+        "per type with at least 20 scored cells the Pearson correlation of each feature inside the "
+        "type (no variance counts 0); mean over types, then over features"
+    )
+    direction = 1
+    gene_sets = True
+
+    def __init__(self, design: Design) -> None:
+        self._design = design
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the features of a panel."""
+        types = panel.by_type
+        if types is None:
+            return
+        n_types = len(self._design.type_names)
+        r = np.zeros(types.t.shape[-1])
+        flat = np.zeros(r.shape, dtype=bool)
+        drawn = np.zeros((self._design.weights.shape[0], len(r)))
+        for i in range(n_types):
+            one = Moments.of((x[i] for x in types[:6]), types.shift_t, types.shift_p)
+            mine, degenerate = pearson(one.over_parts())
+            r += mine / n_types
+            flat |= degenerate
+            if len(drawn):
+                drawn += pearson(one.drawn(self._design.weights))[0] / n_types
+        self._mean.add(panel.columns, r, flat, drawn)
+
+    def result(self, subset: str = "") -> Result:
+        """The mean over a gene set; degenerate are the features that are so in any type."""
+        known = len(self._design.type_names)
+        return self._mean.result(subset, "" if known else "needs a --label with 20 cells in a type")

@@ -1,0 +1,38 @@
+"""R2 against the test mean, which no model could know: a textbook figure, a little strict."""
+
+import numpy as np
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Array, Design, Panel, Result
+
+
+class Metric:
+    """1 - sum (T - P)^2 / sum (T - test mean)^2, mean over features that vary in the truth."""
+
+    id = "r2_feature"
+    definition = (
+        "1 - sum (truth - guess)^2 / sum (truth - c)^2 with c the mean of the scored cells, "
+        "mean over features; a feature whose truth is constant is left out and counted"
+    )
+    direction = 1
+    gene_sets = False
+
+    def __init__(self, design: Design) -> None:
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the features of a panel."""
+        m, drawn = panel.moments, panel.drawn
+        (spread, flat), (spreads, flats) = m.truth_spread(), drawn.truth_spread()
+        values = _share(m.errors(), spread, flat)
+        self._mean.add(panel.columns, values, flat, _share(drawn.errors(), spreads, flat | flats))
+
+    def result(self, subset: str = "") -> Result:
+        """The mean over a gene set."""
+        return self._mean.result(subset)
+
+
+def _share(errors: Array, spread: Array, left_out: Array) -> Array:
+    """1 - errors / spread; NaN where it does not count."""
+    safe = np.where(left_out | (spread <= 0), 1.0, spread)
+    return np.where(left_out | (spread <= 0), np.nan, 1 - errors / safe)

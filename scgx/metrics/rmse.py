@@ -1,0 +1,34 @@
+"""Root of the mean squared error, in the units of the data; the figure the field publishes."""
+
+import numpy as np
+
+from scgx.metrics._mean import FeatureMean
+from scgx.metrics._panel import Design, Panel, Result
+
+
+class Metric:
+    """Root of the mean (T - P)^2 over all entries."""
+
+    id = "rmse"
+    definition = "root of the mean of (truth - guess)^2 over all cells x features, zeros included"
+    direction = -1
+    gene_sets = False
+
+    def __init__(self, design: Design) -> None:
+        self._mean = FeatureMean(design)
+
+    def update(self, panel: Panel) -> None:
+        """Take in the features of a panel."""
+        m, drawn = panel.moments, panel.drawn
+        values = m.errors() / m.n
+        self._mean.add(panel.columns, values, values < 0, drawn.errors() / drawn.n)
+
+    def result(self, subset: str = "") -> Result:
+        """The root of the mean over a gene set."""
+        mean = self._mean.result(subset)
+        if mean.value is None:
+            return mean
+        features = None if mean.features is None else np.sqrt(mean.features)
+        return mean._replace(
+            value=float(np.sqrt(mean.value)), draws=np.sqrt(mean.draws), features=features
+        )

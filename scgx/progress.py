@@ -1,0 +1,145 @@
+"""What a command says while it works: to stderr, never to stdout.
+
+On a terminal there are rich bars; elsewhere (a log file, CI) a line now and then. Tables for people go
+where they are asked for: rich on a terminal, aligned text elsewhere. rich is imported only when
+something is drawn, so that a command that says nothing does not pay for it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TextIO
+
+_state = {"prefix": "scgx", "quiet": False}
+
+
+def configure(*, prefix: str | None = None, quiet: bool | None = None) -> None:
+    """Set who speaks and whether it speaks; called once per process by the command line."""
+    if prefix is not None:
+        _state["prefix"] = prefix
+    if quiet is not None:
+        _state["quiet"] = quiet
+
+
+def escape(text: str) -> str:
+    """Control characters and undecodable bytes made visible, so that a message stays one line."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _print(text: str) -> None:
+    if sys.stderr is None:
+        return
+    encoding = sys.stderr.encoding or "utf-8"
+    try:
+        sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is left to read words; the data and the exit code still count
+
+
+def say(text: str) -> None:
+    """One line on stderr; silent under --quiet."""
+    if not _state["quiet"]:
+        _print(f"{_state['prefix']}: {escape(text)}")
+
+
+def warn(text: str) -> None:
+    """One line on stderr, under --quiet too."""
+    _print(f"{_state['prefix']}: warning: {escape(text)}")
+
+
+def fail(text: str) -> None:
+    """The one line of an error."""
+    _print(f"{_state['prefix']}: {escape(text)}")
+
+
+@contextmanager
+def bar(label: str, total: float | None) -> Iterator[Callable[[float], None]]:
+    """Progress of a long piece of work; yields `advance(amount)`."""
+    if _state["quiet"] or sys.stderr is None:
+        yield lambda amount: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        console = Console(stderr=True)
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+            task = progress.add_task(label, total=total)
+            yield lambda amount: progress.advance(task, amount)
+    else:
+        yield _lines(label, total)
+
+
+def _lines(label: str, total: float | None) -> Callable[[float], None]:
+    """Plain progress: at most a line every ten seconds, none for what is quick."""
+    done, said = 0.0, time.monotonic()
+
+    def advance(amount: float) -> None:
+        nonlocal done, said
+        done += amount
+        if time.monotonic() - said >= 10:
+            said = time.monotonic()
+            share = f"{100 * done / total:.0f}%" if total else f"{done:.0f}"
+            say(f"{label}: {share}")
+
+    return advance
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    file: TextIO | None = None,
+) -> None:
+    """A table for a person, on stdout unless told otherwise. The first column is left-aligned."""
+    out = file or sys.stdout
+    cells = [[str(cell) for cell in row] for row in rows]
+    if out.isatty():
+        from rich.console import Console
+        from rich.markup import escape as literal
+        from rich.table import Table
+
+        drawn = Table(title=title or None, title_justify="left", header_style="bold")
+        for i, column in enumerate(columns):
+            drawn.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        for row in cells:
+            drawn.add_row(*map(literal, row))
+        Console(file=out).print(drawn)
+        return
+    widths = [max([len(c), *(len(row[i]) for row in cells)]) for i, c in enumerate(columns)]
+    if title:
+        out.write(title + "\n")
+    for row in [list(columns), *cells]:
+        parts = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        out.write("  ".join(parts).rstrip() + "\n")
+
+
+class Report:
+    """What a model may say while it fits: lines, bars, and one JSON record per epoch."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.records: list[dict[str, object]] = []
+        self._file: IO[str] | None = open(log, "w", encoding="utf-8") if log else None
+
+    say = staticmethod(say)
+    warn = staticmethod(warn)
+    bar = staticmethod(bar)
+
+    def log(self, record: dict[str, object]) -> None:
+        """Keep one record, and write it as one JSON line when there is a log file."""
+        self.records.append(record)
+        if self._file is not None:
+            self._file.write(json.dumps(record, sort_keys=True) + os.linesep)
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the log file."""
+        if self._file is not None:
+            self._file.close()
