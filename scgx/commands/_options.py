@@ -1,0 +1,40 @@
+"""Options that recur, spelled once: one option has one meaning everywhere."""
+
+from typing import Annotated
+
+import typer
+
+InputArg = Annotated[str, typer.Argument(metavar="[INPUT]", help="cells: a path, or - for stdin")]
+OutputOpt = Annotated[
+    str, typer.Option("-o", "--output", metavar="PATH", help="where to write; - is stdout")
+]
+MemoryOpt = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="data to hold at a time (2G; default: half)"),
+]
+TmpdirOpt = Annotated[
+    str | None, typer.Option("--tmpdir", metavar="DIR", help="where pipes are spooled ($TMPDIR)")
+]
+Genome10xOpt = Annotated[
+    str | None, typer.Option("--10x-genome", metavar="NAME", help="the group of an old 10x file")
+]
+SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="same seed, same bytes")]
+ThreadsOpt = Annotated[
+    int | None, typer.Option("--threads", min=1, help="threads of the numerical libraries")
+]
+DeviceOpt = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to fit")]
+LayerOpt = Annotated[
+    str | None, typer.Option("--layer", metavar="NAME", help="a layer in place of X")
+]
+ModalityOpt = Annotated[
+    str | None,
+    typer.Option("--modality", metavar="rna|atac|adt|activity", help="only these features"),
+]
+LabelOpt = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="the column of obs to aim at")
+]
+QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="say nothing but warnings")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
+HistoryOpt = Annotated[
+    bool, typer.Option("--history/--no-history", help="record what made the output")
+]

@@ -1,0 +1,92 @@
+"""Take columns of cells on disk, in a new order if wanted, in bounded memory.
+
+The hot path streams `indices` and `data` in slabs through a lookup table (old column -> new column, or
+-1) and never makes a dense row. Rows keep their order and their names; `raw` keeps all of its genes.
+"""
+
+from collections.abc import Iterator
+
+import h5py
+import numpy as np
+from scipy import sparse
+
+from scgx.h5ad.blocks import Block
+from scgx.h5ad.matrix import Matrix, check_indices
+from scgx.h5ad.reader import Cells
+from scgx.h5ad.writer import Writer
+
+_SLAB = 1 << 20
+
+
+def select_columns(cells: Cells, out: Writer, columns: np.ndarray) -> None:
+    """Write var, X, layers, varm and varp of the columns given, in their order (int64, no repeats).
+
+    obs, obsm, obsp, uns and raw are left to the caller (`Writer.copy_rest`).
+    """
+    out.frame("var", cells.var.take(columns))
+    keys = ["X"] if cells.has("X") else []
+    for key in [*keys, *(f"layers/{name}" for name in cells.keys("layers"))]:
+        _select(cells, out, key, columns)
+    for key in cells.keys("varm"):
+        out.group("varm")
+        _select_aligned(cells.h5["varm"][key], out, f"varm/{key}", columns, square=False)
+    for key in cells.keys("varp"):
+        out.group("varp")
+        _select_aligned(cells.h5["varp"][key], out, f"varp/{key}", columns, square=True)
+
+
+def _select(cells: Cells, out: Writer, key: str, columns: np.ndarray) -> None:
+    matrix = cells.matrix(key)
+    is_sparse = matrix.kind != "dense"
+    with out.matrix(key, len(columns), matrix.dtype, is_sparse=is_sparse) as append:
+        if matrix.kind == "csr":
+            for block in csr_columns(matrix, columns):
+                append(block)
+        else:
+            for block in cells.blocks(key, columns=columns):
+                append(block)
+
+
+def csr_columns(matrix: Matrix, columns: np.ndarray) -> Iterator[Block]:
+    """Blocks of a CSR matrix with only these columns; slabs are whole rows of about a million entries."""
+    lookup = np.full(matrix.shape[1], -1, dtype=np.int32)
+    lookup[columns] = np.arange(len(columns), dtype=np.int32)
+    ordered = bool((np.diff(columns) > 0).all())
+    from scgx.h5ad.matrix import cut
+
+    for start, stop in cut(matrix.indptr, _SLAB):
+        lo, hi = int(matrix.indptr[start]), int(matrix.indptr[stop])
+        indices = matrix.item["indices"][lo:hi]
+        check_indices(indices, matrix.shape[1], matrix.where)
+        new = lookup[indices]
+        kept = np.flatnonzero(new >= 0)
+        data = matrix.item["data"][lo:hi][kept]
+        ends = np.searchsorted(kept, matrix.indptr[start : stop + 1] - lo)
+        block = sparse.csr_array(
+            (data, new[kept], ends), shape=(stop - start, len(columns)), copy=False
+        )
+        if not ordered:
+            block.sort_indices()
+        yield Block(start, block)
+
+
+def _select_aligned(
+    item: h5py.Group | h5py.Dataset, out: Writer, key: str, columns: np.ndarray, *, square: bool
+) -> None:
+    """varm (features x anything) or varp (features x features), small enough to be read whole."""
+    if isinstance(item, h5py.Dataset):
+        values = item[()][columns]
+        out.array(key, values[:, columns] if square else values)
+        return
+    kind = str(item.attrs.get("encoding-type", ""))
+    if kind == "dataframe":
+        from scgx.h5ad.encoding import read_frame
+
+        out.frame(key, read_frame(item).take(columns))
+        return
+    shape = tuple(item.attrs["shape"])
+    values = Matrix(item, shape, key).slice(0, int(shape[0]))
+    chosen = sparse.csr_array(values)[columns]
+    chosen = chosen[:, columns] if square else chosen
+    with out.matrix(key, chosen.shape[1], chosen.dtype) as append:
+        append(chosen)
