@@ -12,14 +12,20 @@ class FeatureMean:
         self.values = np.full(design.n_features, np.nan)
         self.degenerate = np.zeros(design.n_features, dtype=bool)
         draws = design.weights.shape[0]
+        self._has_draws = False
         self._sets = design.subsets()
         self._sums = {name: np.zeros(draws) for name in self._sets}
         self._counts = {name: np.zeros(draws) for name in self._sets}
 
-    def add(self, columns: slice, values: Array, degenerate: Array, drawn: Array) -> None:
+    def add(
+        self, columns: slice, values: Array, degenerate: Array, drawn: Array | None = None
+    ) -> None:
         """Values (c,), which are degenerate (c,), and draws (draws, c); NaN does not count."""
         self.values[columns] = values
         self.degenerate[columns] = degenerate
+        self._has_draws = drawn is not None
+        if drawn is None:
+            return
         counted = np.isfinite(drawn)
         everything = bool(counted.all())
         for name, chosen in self._sets.items():
@@ -41,5 +47,7 @@ class FeatureMean:
         if n == 0:
             nothing = note or "no feature can be scored"
             return Result(None, np.zeros(0), 0, bad, self.values, nothing)
-        draws = self._sums[subset] / np.maximum(self._counts[subset], 1)
+        draws = np.zeros(0)
+        if self._has_draws:
+            draws = self._sums[subset] / np.maximum(self._counts[subset], 1)
         return Result(float(values[counted].mean()), draws, n, bad, self.values, note)

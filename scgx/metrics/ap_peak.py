@@ -28,11 +28,11 @@ class Metric:
         values = np.full(here.shape[1], np.nan)
         for column in np.flatnonzero(~one):
             values[column] = average_precision(here[:, column], panel.guess.values[:, column])
-        self._mean.add(panel.columns, values, one, np.zeros((0, len(values))))
+        self._mean.add(panel.columns, values, one)
 
     def result(self, subset: str = "") -> Result:
         """The mean over peaks; it has no draws, for ranks do not add up over groups."""
-        return self._mean.result(subset)._replace(draws=np.zeros(0))
+        return self._mean.result(subset)
 
 
 def average_precision(here: Array, score: Array) -> float:

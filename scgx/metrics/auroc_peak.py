@@ -29,8 +29,8 @@ class Metric:
         ranks = np.where(here, panel.guess.ranks, 0.0).sum(axis=0)
         area = ranks - n_open * (n_open + 1) / 2
         values = np.where(one, np.nan, area / np.where(one, 1.0, n_open * n_closed))
-        self._mean.add(panel.columns, values, one, np.zeros((0, len(values))))
+        self._mean.add(panel.columns, values, one)
 
     def result(self, subset: str = "") -> Result:
         """The mean over peaks; it has no draws, for ranks do not add up over groups."""
-        return self._mean.result(subset)._replace(draws=np.zeros(0))
+        return self._mean.result(subset)

@@ -28,9 +28,9 @@ class Metric:
             return
         r, flat = pearson(panel.moments)
         above = (r > rival[panel.columns]).astype(np.float64)
-        self._mean.add(panel.columns, above, flat, np.zeros((0, len(r))))
+        self._mean.add(panel.columns, above, flat)
 
     def result(self, subset: str = "") -> Result:
         """The share over all features."""
         note = "" if self._design.rival is not None else "needs a baseline"
-        return self._mean.result(subset, note)._replace(draws=np.zeros(0))
+        return self._mean.result(subset, note)

@@ -28,13 +28,13 @@ class Metric:
             return
         truth, guess = _means(types)
         values, flat = pearson(_moments(truth, guess))
-        self._mean.add(panel.columns, values, flat, np.zeros((0, len(values))))
+        self._mean.add(panel.columns, values, flat)
 
     def result(self, subset: str = "") -> Result:
         """The mean over features."""
         enough = len(self._design.type_names) >= 3
         note = "" if enough else "needs a --label with three types of 20 cells"
-        return self._mean.result(subset, note)._replace(draws=np.zeros(0))
+        return self._mean.result(subset, note)
 
 
 def _means(types: Moments) -> tuple[np.ndarray, np.ndarray]:
