@@ -102,14 +102,23 @@ def _genome(genes: Genes, first: list[str], raw_chroms: list[str]) -> str:
 
 def _kind(first: list[str], name: str) -> tuple[str, str]:
     """("gtf" or "table", separator), from the first lines."""
-    body = [line for line in first if line.strip() and not line.startswith(("#", "track", "browser"))]
+    body = [
+        line for line in first if line.strip() and not line.startswith(("#", "track", "browser"))
+    ]
     if not body:
         header = [line for line in first if line.startswith("#")]
         if any("gff-version" in line or "gtf" in line for line in header) or not header:
-            raise InputError("no features in it", fix="give a GTF, BED or table of genes", file=name)
+            raise InputError(
+                "no features in it", fix="give a GTF, BED or table of genes", file=name
+            )
         return "table", "\t"
     columns = body[0].split("\t")
-    if len(columns) >= 8 and _position(columns[3]) and _position(columns[4]) and columns[6] in "+-.?":
+    if (
+        len(columns) >= 8
+        and _position(columns[3])
+        and _position(columns[4])
+        and columns[6] in "+-.?"
+    ):
         return "gtf", "\t"
     if len(columns) >= 3:
         return "table", "\t"

@@ -102,7 +102,9 @@ def header_layout(row: Sequence[str]) -> Layout | None:
 
 def _bed_layout(row: Sequence[str], number: int, name: str) -> Layout:
     """The layout of a BED line: chrom, start, end, name, score, strand, then anything."""
-    if len(row) < 3 or not (_NUMBER.fullmatch(row[1].strip()) and _NUMBER.fullmatch(row[2].strip())):
+    if len(row) < 3 or not (
+        _NUMBER.fullmatch(row[1].strip()) and _NUMBER.fullmatch(row[2].strip())
+    ):
         raise InputError(
             f"line {number}: neither a header nor a BED line",
             fix="name the columns chrom, start, end, gene_id, gene_name, strand",
@@ -141,5 +143,7 @@ def _add(found: Annotated, row: Sequence[str], layout: Layout, where: str, name:
 
 def _number(text: str, where: str, name: str) -> int:
     if not _NUMBER.fullmatch(text):
-        raise InputError(f"{where}{text!r} is no position", fix="positions are whole numbers", file=name)
+        raise InputError(
+            f"{where}{text!r} is no position", fix="positions are whole numbers", file=name
+        )
     return int(text.replace(",", "").split(".")[0])

@@ -89,6 +89,10 @@ def by_accession(names: set[str]) -> str:
     count: dict[str, int] = {}
     for row in rows("refseq.tsv"):
         for build in ("GRCh37", "GRCh38", "GRCm38", "GRCm39"):
-            if row["chrom"] != "chrM" and row[build] and f"{row['accession']}.{row[build]}" in names:
+            if (
+                row["chrom"] != "chrM"
+                and row[build]
+                and f"{row['accession']}.{row[build]}" in names
+            ):
                 count[build] = count.get(build, 0) + 1
     return max(count, key=lambda build: count[build]) if count else ""

@@ -17,13 +17,19 @@ import numpy as np
 from scgx.genome.tables import rows
 
 MISSING = {"", ".", "na", "nan", "none", "null", "<na>", "n/a"}
-_SEX_NUMBERS = {23: "chrX", 24: "chrY", 25: "chrX", 26: "chrM"}  # as PLINK numbers human chromosomes
+_SEX_NUMBERS = {
+    23: "chrX",
+    24: "chrY",
+    25: "chrX",
+    26: "chrM",
+}  # as PLINK numbers human chromosomes
 _PREFIX = re.compile(r"(chr(?:omosome|om)?)[ _]?(?=[0-9IVXYWZMUL])", re.IGNORECASE)
 _NUMBER = re.compile(r"0*(\d{1,3})(?:\.0)?")
 _ARM = re.compile(r"\d{1,2}[A-Z]")
 _ACCESSION = re.compile(r"(?!ENS)[A-Z]{1,4}_?\d{4,}(?:\.\d+|v\d+)?")
 _CONTIG = re.compile(
-    r"(?:chr)?(?:Un|HSCHR|HG\d|H_|scaffold|contig|ctg|tig|super)\w*[\w.-]*|EBV|chrEBV", re.IGNORECASE
+    r"(?:chr)?(?:Un|HSCHR|HG\d|H_|scaffold|contig|ctg|tig|super)\w*[\w.-]*|EBV|chrEBV",
+    re.IGNORECASE,
 )
 _MITOCHONDRION = {"M", "MT", "MITO", "MTDNA", "MITOCHONDRION"}
 
@@ -33,7 +39,9 @@ class Chroms(NamedTuple):
 
     names: np.ndarray
     unknown: dict[str, int]  # names that are neither chromosomes nor contigs, with their number
-    renamed: dict[str, str]  # numbers that were read as sex chromosomes or mitochondrion: 23 -> chrX
+    renamed: dict[
+        str, str
+    ]  # numbers that were read as sex chromosomes or mitochondrion: 23 -> chrX
 
 
 @cache

@@ -77,7 +77,9 @@ def _positions(columns: list[bytes], place: Place, at: int) -> tuple[int, int]:
     """0-based half-open start and end of a line."""
     first, last = columns[3].replace(b",", b""), columns[4].replace(b",", b"")
     if not (first.isdigit() and last.isdigit()):
-        place.refuse(f"start {decode(columns[3])!r}, end {decode(columns[4])!r} are no numbers", at=at)
+        place.refuse(
+            f"start {decode(columns[3])!r}, end {decode(columns[4])!r} are no numbers", at=at
+        )
     start, end = int(first) - 1, int(last)
     if start < 0:
         place.refuse("start is 0 where coordinates count from 1", at=at)
@@ -104,7 +106,7 @@ def _identity(text: bytes) -> tuple[str, str]:
         return decode(quick[1]).strip(), decode(symbol[1]).strip()
     pairs = attributes(decode(text))
     cross = _ENSEMBL.search(text)
-    gene_id = _first(pairs, _ID_KEYS).removeprefix("gene:").removeprefix("gene-")
+    gene_id = _bare(_first(pairs, _ID_KEYS))
     if cross and not gene_id.startswith("ENS"):
         gene_id = decode(cross[1])
     return gene_id, _first(pairs, _NAME_KEYS)
@@ -132,6 +134,11 @@ def _first(pairs: dict[str, str], keys: tuple[str, ...]) -> str:
     return next((pairs[key] for key in keys if pairs.get(key)), "")
 
 
+def _bare(gene_id: str) -> str:
+    """`gene:ENSG...` (Ensembl), `gene-BRCA2` (NCBI), `Gene:WBGene...` (WormBase) without the prefix."""
+    return re.sub(r"^gene[:-]", "", gene_id, flags=re.IGNORECASE)
+
+
 def _from_parts(path: str | Path, name: str) -> Annotated:
     """Genes put together from exons and transcripts that name their gene, per chromosome."""
     row: dict[tuple[str, bytes], int] = {}
@@ -142,7 +149,7 @@ def _from_parts(path: str | Path, name: str) -> Annotated:
         kind = decode(columns[2])
         kinds[kind] = kinds.get(kind, 0) + 1
         pairs = attributes(decode(columns[8])) if kind.lower() in _PARTS else {}
-        gene_id = _first(pairs, _PART_KEYS)
+        gene_id = _bare(_first(pairs, _PART_KEYS))
         if not gene_id:
             continue
         start, end = _positions(columns, place, at)
@@ -153,7 +160,9 @@ def _from_parts(path: str | Path, name: str) -> Annotated:
         found.end[seen] = max(found.end[seen], end)
     if not found.gene_id:
         most = ", ".join(sorted(kinds, key=lambda kind: -kinds[kind])[:3]) or "none"
-        raise InputError(f"no genes in it (features: {most})", fix="give a gene annotation", file=name)
+        raise InputError(
+            f"no genes in it (features: {most})", fix="give a gene annotation", file=name
+        )
     return found
 
 

@@ -58,7 +58,11 @@ class Index:
     """Rows of an annotation by id and by symbol."""
 
     def __init__(
-        self, key: np.ndarray, symbol: np.ndarray, chrom: np.ndarray, span: tuple[np.ndarray, np.ndarray]
+        self,
+        key: np.ndarray,
+        symbol: np.ndarray,
+        chrom: np.ndarray,
+        span: tuple[np.ndarray, np.ndarray],
     ) -> None:
         """`key`: ids without version; `chrom`: normalised; `span`: start and end, 0-based."""
         self._chrom = chrom
