@@ -13,9 +13,9 @@ import numpy as np
 
 from scgx.errors import InputError
 from scgx.genome import builds, chroms, identity
+from scgx.genome.bed import read_table
 from scgx.genome.gtf import read_gtf
 from scgx.genome.lines import Annotated, head
-from scgx.genome.bed import read_table
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def tss(start: np.ndarray, end: np.ndarray, strand: np.ndarray) -> np.ndarray:
 def read(path: str | Path, *, name: str | None = None, start_base: int | None = None) -> Genes:
     """Read a gene annotation.
 
-    `start_base` says whether the starts of a table count from 0 (BED) or from 1; a GTF always counts
-    from 1. Left out, a table counts from 1 where its columns are biomaRt's, else from 0.
-    The assembly is taken from the header lines, the accessions or the landmark genes.
+    `start_base` says whether the starts of a table count from 0 (BED) or from 1; a GTF always
+    counts from 1. Left out, a table counts from 1 where its columns are biomaRt's, else from 0. The
+    assembly is taken from the header lines, the accessions or the landmark genes.
 
     Raises `InputError` with the line number where the file is no annotation or is damaged.
     """

@@ -1,7 +1,7 @@
 """Genes out of BED files and tables (CSV, TSV), with or without a header.
 
-BED counts starts from 0, biomaRt's tables from 1; a table that does not say is taken to count from 0
-and the command says so. Thousands separators ("5,840,637") are numbers.
+BED counts starts from 0, biomaRt's tables from 1; a table that does not say is taken to count from
+0 and the command says so. Thousands separators ("5,840,637") are numbers.
 """
 
 from __future__ import annotations

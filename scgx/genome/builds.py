@@ -1,7 +1,8 @@
-"""Which assembly coordinates belong to: names of assemblies, landmark genes, pseudoautosomal regions.
+"""Which assembly coordinates belong to: names of assemblies, landmark genes, pseudoautosomal
+regions.
 
-hg19 and hg38 share names and most of their look; a few genes even sit at the same place in both. What
-tells them apart are genes that moved, of which `landmarks.tsv` keeps four per chromosome.
+hg19 and hg38 share names and most of their look; a few genes even sit at the same place in both.
+What tells them apart are genes that moved, of which `landmarks.tsv` keeps four per chromosome.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _landmarks() -> dict[str, dict[str, tuple[str, int]]]:
 
 
 def votes(names: np.ndarray, chrom: np.ndarray, start: np.ndarray) -> dict[str, int]:
-    """How many landmark genes (ids without version, or symbols) lie where each assembly has them."""
+    """How many landmark genes (ids without version, or symbols) lie where each build has them."""
     landmarks = _landmarks()
     count: dict[str, int] = {}
     for i, name in enumerate(names):

@@ -1,8 +1,9 @@
 """One spelling for a chromosome: `X`, `ChrX`, `23` and `NC_000023.11` are all `chrX`.
 
-Files mix spellings, even within one column, and a plain `== "chrX"` then finds two features of eight.
-Everything that compares chromosomes goes through `normalise` first. `chrX_random` is a contig of its
-own and never chrX. What is not recognised keeps its name and is counted, so that it can be said.
+Files mix spellings, even within one column, and a plain `== "chrX"` then finds two features of
+eight. Everything that compares chromosomes goes through `normalise` first. `chrX_random` is a
+contig of its own and never chrX. What is not recognised keeps its name and is counted, so that it
+can be said.
 """
 
 from __future__ import annotations

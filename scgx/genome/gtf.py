@@ -29,7 +29,8 @@ _NAME_KEYS = ("gene_name", "gene_symbol", "geneSymbol", "gene", "Name", "symbol"
 def read_gtf(path: str | Path, name: str) -> Annotated:
     """Genes of a GTF or GFF, 1-based in the file and 0-based half-open here.
 
-    Raises `InputError` with the line number for a gene line that lacks columns, coordinates or an id.
+    Raises `InputError` with the line number for a gene line that lacks columns, coordinates or an
+    id.
     """
     found = Annotated(one_based=True)
     for place, line, at in _gene_lines(path, name):
@@ -135,7 +136,9 @@ def _first(pairs: dict[str, str], keys: tuple[str, ...]) -> str:
 
 
 def _bare(gene_id: str) -> str:
-    """`gene:ENSG...` (Ensembl), `gene-BRCA2` (NCBI), `Gene:WBGene...` (WormBase) without the prefix."""
+    """`gene:ENSG...` (Ensembl), `gene-BRCA2` (NCBI), `Gene:WBGene...` (WormBase) without the
+    prefix.
+    """
     return re.sub(r"^gene[:-]", "", gene_id, flags=re.IGNORECASE)
 
 

@@ -1,7 +1,7 @@
 """Which gene a feature is: Ensembl ids without version first, then symbols, never a guess.
 
-A symbol with several loci stays without a place and is reported. Genes of the pseudoautosomal regions
-have one id on X and another, `..._PAR_Y`, on Y; they are kept apart.
+A symbol with several loci stays without a place and is reported. Genes of the pseudoautosomal
+regions have one id on X and another, `..._PAR_Y`, on Y; they are kept apart.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ WORDS = ("unmatched", "id", "symbol", "symbol, case ignored", "ambiguous")
 
 
 def without_version(gene_id: str) -> str:
-    """`ENSG00000141510.19` -> `ENSG00000141510`; `_PAR_Y` stays; ids of other kinds are untouched."""
+    """`ENSG00000141510.19` -> `ENSG00000141510`; `_PAR_Y` and other kinds of ids stay."""
     match = _VERSIONED.fullmatch(gene_id)
     return match[1] + (match[2] or "") if match else gene_id
 
 
 def ensembl_id(name: str) -> str:
-    """The Ensembl gene id within a name such as `ENSG00000141510.19|TP53`, without version, or ""."""
+    """The Ensembl gene id, without version, within `ENSG00000141510.19|TP53`; "" without one."""
     if "ENS" not in name:
         return ""
     match = _WITHIN.search(name)
@@ -115,8 +115,8 @@ class Index:
 def match(names: Sequence[np.ndarray], index: Index, *, ignore_case: bool) -> Matched:
     """Find n features in an annotation by their names: one array per kind of name, best kind first.
 
-    Names whose case differs are tried last, for what is left: always where most features match as they
-    are written, else only with `ignore_case` (human symbols are mouse symbols in capitals).
+    Names whose case differs are tried last, for what is left: always where most features match as
+    they are written, else only with `ignore_case` (human symbols are mouse symbols in capitals).
     """
     columns = list(zip(*names, strict=True))
     found = [index.find(given) for given in columns]
@@ -141,4 +141,4 @@ def _rows_of(names: np.ndarray) -> dict[str, list[int]]:
 
 
 def _proper(chrom: str | None) -> bool:
-    return bool(chrom) and chrom.startswith("chr") and "_" not in chrom
+    return chrom is not None and chrom.startswith("chr") and "_" not in chrom

@@ -1,7 +1,8 @@
-"""The text of an annotation as whole lines, plain or gzip, fast, with one clear line when it is damaged.
+"""The text of an annotation as whole lines, plain or gzip, fast, with one clear line when it is
+damaged.
 
-Lines are handed out in blocks, because a search through a block of bytes costs a tenth of a loop over
-its lines. Numbers of lines are counted only when one has to be named.
+Lines are handed out in blocks, because a search through a block of bytes costs a tenth of a loop
+over its lines. Numbers of lines are counted only when one has to be named.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scgx.errors import InputError
 
 _CHUNK = 4 << 20
 _LONGEST_LINE = 64 << 20
-_DAMAGED = (EOFError, igzip.BadGzipFile, isal_zlib.error)
+_DAMAGED: tuple[type[BaseException], ...] = (EOFError, igzip.BadGzipFile, isal_zlib.error)
 _KINDS = {
     b"\x89HDF": "an HDF5 file",
     b"PK\x03\x04": "a zip archive",

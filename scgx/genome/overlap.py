@@ -1,7 +1,7 @@
 """Which of many intervals overlap which of many others; the one home of pyranges.
 
-pyranges (nested containment lists) is the fastest at this; its import costs 0.4 s, so only what joins
-peaks with genes imports this file.
+pyranges (nested containment lists) is the fastest at this; its import costs 0.4 s, so only what
+joins peaks with genes imports this file.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _PEAK = re.compile(r"(.+?)(?:(:)([\d,]+)[-_]([\d,]+)|-(\d+)-(\d+)|_(\d+)_(\d+)|\
 
 
 class Places(NamedTuple):
-    """Where features are: `chrom` object (None = no place), `start`, `end` int64 (-1 = no place)."""
+    """Where features are: `chrom` object, `start` and `end` int64; no place is None and -1."""
 
     chrom: np.ndarray
     start: np.ndarray
@@ -33,8 +33,8 @@ class Places(NamedTuple):
 def parse(names: Iterable[object]) -> Places:
     """The place in every name that has one; 200,000 names take well under a second.
 
-    A name counts where its first part is a chromosome or contig, or a colon stands after it, and the
-    start lies before the end; a gene called `MIR-1-2` has no place.
+    A name counts where its first part is a chromosome or contig, or a colon stands after it, and
+    the start lies before the end; a gene called `MIR-1-2` has no place.
     """
     names = list(names)
     raw: list[str | None] = [None] * len(names)

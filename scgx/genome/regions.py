@@ -24,7 +24,7 @@ _END = 2**62
 
 
 class Region(NamedTuple):
-    """One wish: a chromosome as the user spelled it, 0-based half-open; `whole` without positions."""
+    """One wish: a chromosome as the user spelled it, and a span, 0-based half-open."""
 
     name: str
     start: int
@@ -49,7 +49,8 @@ class Selection:
 
 
 def parse(text: str) -> list[Region]:
-    """The regions in a list such as `X,chr1:1-5,000,000,^MT`; a `UsageError` names what is no region.
+    """The regions in a list such as `X,chr1:1-5,000,000,^MT`; a `UsageError` names what is no
+    region.
 
     `chr1:100` is from base 100 to the end and `chr1:-100` the first 100 bases, as in samtools.
     """
@@ -86,8 +87,8 @@ def select(
 ) -> Selection:
     """Features on the regions wished for.
 
-    `chrom` object (n), normalised, None = missing; `start`, `end` int64 (n), 0-based half-open, -1 =
-    unknown. Wishes add up; exclusions are taken away at the end; exclusions alone leave the rest.
+    `chrom` object (n), normalised, None = missing; `start`, `end` int64 (n), 0-based half-open, -1
+    = unknown. Wishes add up; exclusions are taken away at the end; exclusions alone leave the rest.
     Features without a chromosome are never kept: where they lie is not known.
     """
     wishes = list(wishes)

@@ -1,4 +1,6 @@
-"""The small tables that lie beside this file: accessions, assembly landmarks, pseudoautosomal regions."""
+"""The small tables that lie beside this file: accessions, assembly landmarks, pseudoautosomal
+regions.
+"""
 
 from __future__ import annotations
 
