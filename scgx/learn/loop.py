@@ -211,7 +211,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         with _half_precision(self.device):
             loss = self.loss_of(self.network, batch, self.device)
-        value = float(loss.detach())
+        value = loss.item()
         if math.isfinite(value):
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -228,7 +228,7 @@ class _Run:
         ):
             with _half_precision(self.device):
                 loss = self.loss_of(self.network, batch, self.device)
-            total += float(loss) * len(batch.rows)
+            total += loss.item() * len(batch.rows)
         return total / len(self.data.val)
 
     def name(self) -> str:
@@ -318,7 +318,6 @@ def _deterministic(seed: int, device: torch.device) -> Iterator[None]:
     """Seeded generators and deterministic kernels inside; everything as it was outside."""
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    threads = torch.get_num_threads()
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
@@ -327,7 +326,6 @@ def _deterministic(seed: int, device: torch.device) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
-            torch.set_num_threads(threads)
 
 
 def _keep(run: _Run, path: Path, report: Report) -> None:
