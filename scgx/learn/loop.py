@@ -232,7 +232,7 @@ class _Run:
         return total / len(self.data.val)
 
     def name(self) -> str:
-        """A hash of the data, the settings and the shape of the network: what a resume must match."""
+        """A hash of data, settings and shape of the network: what a resume must match."""
         if self._name is None:
             settings = {k: v for k, v in asdict(self.settings).items() if k != "device"}
             shape = [(k, list(v.shape)) for k, v in self.network.state_dict().items()]
@@ -280,9 +280,9 @@ class _Run:
         self.best = parts["best"]
         whole = self.optimizer.state_dict()
         whole["state"] = {}
-        for key, value in parts.get("optimizer", {}).items():
+        for key, moment in parts.get("optimizer", {}).items():
             i, _, name = key.partition("/")
-            whole["state"].setdefault(int(i), {})[name] = value
+            whole["state"].setdefault(int(i), {})[name] = moment
         self.optimizer.load_state_dict(whole)
         torch.set_rng_state(parts["generator"]["cpu"])
         if self.device.type == "cuda" and "cuda" in parts["generator"]:

@@ -1,9 +1,9 @@
 """What lies near each gene: input features in genome order, with their distance to its start.
 
-A distance is signed in the direction of transcription: negative upstream of the transcription start,
-positive downstream, 0 where a peak covers it. A window never crosses a chromosome's boundary, because
-features are looked up per chromosome. Genes without a place, and genes on chromosomes without input
-features, have an empty window.
+A distance is signed in the direction of transcription: negative upstream of the transcription
+start, positive downstream, 0 where a peak covers it. A window never crosses a chromosome's boundary,
+because features are looked up per chromosome. Genes without a place, and genes on chromosomes without
+input features, have an empty window.
 """
 
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def _signed(
 
 
 def edges(reach: int, scales: int) -> np.ndarray:
-    """Borders (bp, float64, 2 x scales) of distance bins: one around the start, then wider outwards.
+    """Borders (bp, float64, 2 x scales) of distance bins: narrow at the start, wider outwards.
 
     The widths grow geometrically from 1 kb to `reach`, the same on both sides.
     """
