@@ -7,10 +7,10 @@ all three. A gene is expressed with the openness of the peaks near it, weighted 
 and batches shift both. Counts: Poisson for fragments, negative binomial for transcripts, and every
 cell has a depth of its own.
 
-So there is something to find at each level: the mean profile is beaten by the cell type, the type by
-the continuous programs, and those by the window around the gene, while pairs that are shuffled
-within a donor and type say nothing. Cells are drawn in fixed blocks, each from its own random stream,
-so that a million cells take no more memory than a thousand, and the first n are always the same.
+So there is something to find at each level: the mean profile is beaten by the cell type, the type
+by the continuous programs, those by the window around the gene, and pairs that are shuffled say
+nothing. Cells are drawn in fixed blocks, each from its own random stream, so that a million cells
+take no more memory than a thousand.
 """
 
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ class Cells(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A block of cells: counts as CSR (cells, features), and the noiseless log rate of the genes."""
+    """A block of cells: counts as CSR (cells, features), and the noiseless log rate of genes."""
 
     start: int
     rna: sparse.csr_array

@@ -1,9 +1,9 @@
 """Addresses: which may be asked, where they may lead, and how they may be shown.
 
-Only https is asked, or http on this machine (a loopback address) and http with a checksum given. A
-redirect may not leave https, nor point into the local network, unless it was asked for on loopback to
-begin with. User names, passwords and signed query values are sent to the host they were given for,
-and are never shown or written down.
+Only https is asked, or http on this machine (a loopback address), or http with a checksum given. A
+redirect may not leave https, nor point into the local network; what was asked for on loopback stays
+there. User names, passwords and signed query values are sent to the host they were given for, and
+are never shown or written down.
 
 `SCGX_BASE_URLS` maps the beginnings of addresses to others, `https://host=https://mirror/host`,
 separated by blanks: for institutes with a mirror of their own.

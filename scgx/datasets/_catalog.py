@@ -1,8 +1,8 @@
 """All datasets by name: one file each for the special ones, one line of `catalog.tsv` for the rest.
 
 Columns of the table that are empty are unknown. Lines that repeat a name are further files of the
-same dataset; what is said about the dataset stands in its first line. A `recipe` that is empty means
-that the converter comes later: such a dataset is listed, and fetching it says so.
+same dataset; what is said about the dataset stands in its first line. An empty `recipe` means that
+the converter comes later: such a dataset is listed, and fetching it says so.
 """
 
 import csv

@@ -1,8 +1,8 @@
 """`demo`: paired RNA and chromatin, made on the spot. No network, same bytes every time.
 
-The size is that of a tutorial: large enough that an honest model beats the mean profile on donors it
-has not seen, small enough that everything about it takes seconds. `scgx.cells.multiome` says how the
-cells are drawn.
+The size is that of a tutorial: large enough that an honest model beats the mean profile on donors
+it has not seen, small enough that everything about it takes seconds. `scgx.cells.multiome` says how
+the cells are drawn.
 """
 
 from scgx.datasets._dataset import Dataset
