@@ -124,17 +124,26 @@ def are_counts(block: Matrix) -> bool:
 
 
 def only(block: Matrix, columns: Array, convert: Callable[[Matrix], Matrix]) -> Matrix:
-    """`convert` applied to the columns of a bool mask (m,); the others stay as they are.
+    """`convert` applied to the columns of a bool mask (m,); the others stay as they are."""
+    return splice(block, convert(part(block, columns)), columns)
 
-    What `convert` sees has the full width, with zeros in the columns that are not its business.
-    """
+
+def part(block: Matrix, columns: Array) -> Matrix:
+    """The columns of a bool mask (m,), in the full width, with zeros elsewhere."""
     if columns.all():
-        return convert(block)
+        return block
     if isinstance(block, np.ndarray):
-        changed = convert(np.where(columns, block, np.zeros((), block.dtype)))
-        return np.where(columns, changed, block)
-    mine = columns[block.indices]
-    return _some(block, ~mine) + convert(_some(block, mine))
+        return np.where(columns, block, np.zeros((), block.dtype))
+    return _some(block, columns[block.indices])
+
+
+def splice(block: Matrix, other: Matrix, columns: Array) -> Matrix:
+    """The columns of a bool mask (m,) from `other` (n, m), the others from `block` (n, m)."""
+    if columns.all():
+        return other
+    if isinstance(block, np.ndarray) or isinstance(other, np.ndarray):
+        return np.where(columns, _dense(other), _dense(block))
+    return part(block, ~columns) + part(other, columns)
 
 
 def scaled_name(totals: Array) -> str:
@@ -177,6 +186,10 @@ def _some(block: sp.csr_array, keep: Array) -> sp.csr_array:
     before = np.concatenate([[0], np.cumsum(keep)]).astype(block.indptr.dtype)
     parts = (block.data[keep], block.indices[keep], before[block.indptr])
     return sp.csr_array(parts, shape=block.shape)
+
+
+def _dense(block: Matrix) -> Array:
+    return block if isinstance(block, np.ndarray) else block.toarray()
 
 
 def _nonzero(block: Matrix) -> Array:
