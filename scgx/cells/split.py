@@ -127,7 +127,7 @@ def from_labels(values: Sequence[str | None], *, true_is: int = 0) -> Array:
 
 def settle(named: Mapping[int, Sequence[str]], groups: Array) -> dict[str, int]:
     """Part by group for the groups named outright; unknown and repeated names are refused."""
-    known = sorted(set(groups.astype(str)))
+    known = sorted(set(groups.astype(str).tolist()))
     settled: dict[str, int] = {}
     for part, names in named.items():
         for name in names:
