@@ -67,7 +67,11 @@ def bar(label: str, total: float | None) -> Iterator[Callable[[float], None]]:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+        )
         console = Console(stderr=True)
         with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
             task = progress.add_task(label, total=total)
@@ -124,8 +128,12 @@ def table(
 class Report:
     """What a model may say while it fits: lines, bars, and one JSON record per epoch."""
 
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(
+        self, log: Path | None = None, *, checkpoint: Path | None = None, resume: bool = False
+    ) -> None:
         self.records: list[dict[str, object]] = []
+        self.checkpoint = checkpoint  # where a model that trains in epochs keeps its state
+        self.resume = resume  # go on from that state
         self._file: IO[str] | None = open(log, "w", encoding="utf-8") if log else None
 
     say = staticmethod(say)

@@ -58,6 +58,13 @@ def tmpdir() -> Path:
     return folder
 
 
+def glance(*arguments: str) -> None:
+    """Refuse a path that is not there, before anything else is looked at; `-` is left to `source`."""
+    for name in arguments:
+        if name != "-" and not os.path.lexists(name):
+            raise InputError("no such file", fix=_nearby(Path(name)), file=name)
+
+
 @contextlib.contextmanager
 def source(argument: str | os.PathLike[str]) -> Iterator[Source]:
     """Open an input for random access; spools what cannot seek."""
@@ -74,7 +81,9 @@ def source(argument: str | os.PathLike[str]) -> Iterator[Source]:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be opened: {_reason(error)}", file=name) from None
     if stat.S_ISDIR(mode):
-        yield Source(path, name)  # a zarr store or a matrix folder; the reader says if it is neither
+        yield Source(
+            path, name
+        )  # a zarr store or a matrix folder; the reader says if it is neither
     elif stat.S_ISREG(mode):
         if not os.access(path, os.R_OK):
             raise InputError("cannot be read: permission denied", file=name)

@@ -1,0 +1,100 @@
+"""`scgx train`: fit a model, write one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scgx import progress
+from scgx.commands import _options as opt
+from scgx.h5ad import streams
+from scgx.h5ad.memory import parse_memory
+
+PANEL = "learn"
+
+
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a model; `scgx info --models`")],
+    input: opt.InputArg = "-",
+    output: opt.OutputOpt = "-",
+    source: Annotated[str | None, typer.Option("--from", help="modality to predict from")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="modality to predict")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of the model")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="knobs as TOML")] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option("--covariate", metavar="COLUMN", help="obs column, repeatable"),
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option("--targets", metavar="FILE", help="fit these features only")
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option("--units", help="units of genes: log1p-cp10k (default) or log1p-counts"),
+    ] = None,
+    na: Annotated[
+        str | None, typer.Option("--na", metavar="mask|WEIGHT", help="weight of missing values")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="passes over the data")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint")] = False,
+    log: Annotated[Path | None, typer.Option("--log", help="one JSON line per epoch")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="loss curves, as png, svg or pdf")
+    ] = None,
+    seed: opt.SeedOpt = 0,
+    device: opt.DeviceOpt = "auto",
+    memory: opt.MemoryOpt = None,
+    threads: opt.ThreadsOpt = None,
+    tmpdir: opt.TmpdirOpt = None,
+    quiet: opt.QuietOpt = False,
+) -> None:
+    """Fit a model on the training rows and write it as one file without pickles.
+
+    Roles: --from and --to name modalities, where more than one direction is possible. Everything else
+    about a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the output
+    (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
+
+    Example:
+    scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
+    """
+    streams.glance(input)
+    from scgx.learn.threads import limit
+
+    limit(threads)
+    budget = parse_memory(memory)
+    streams.use_tmpdir(tmpdir)
+    from scgx.learn.knobs import missing_weight, read_names, settings_of
+
+    knobs = settings_of(
+        model, list(set_ or []), config, covariates=covariate, epochs=epochs, device=device
+    )
+    weight = missing_weight(na)
+    names = read_names(targets)
+    checkpoint = None if output == "-" else Path(f"{output}.checkpoint")
+    if resume and checkpoint is None:
+        from scgx.errors import UsageError
+
+        raise UsageError("--resume needs the output of the first run", fix="give the same -o PATH")
+    with streams.source(input) as src, streams.sink(output) as dst:
+        from scgx.h5ad.reader import open_cells
+        from scgx.learn.convert import check_role
+        from scgx.learn.train import Roles, fit
+
+        report = progress.Report(log, checkpoint=checkpoint, resume=resume)
+        with open_cells(src.path, name=src.name, memory=budget) as cells:
+            to = check_role(cells, target, "--to", (source,) if source else ())
+            start = check_role(cells, source, "--from", (to,))
+            roles = Roles(start, to, units, names, weight)
+            fitted = fit(model, cells, roles, knobs, seed=seed, report=report)
+            fitted.write(dst.path)
+        report.close()
+        if plot is not None:
+            from scgx import plots
+
+            plots.curve(report.records, plot)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,234 @@
+"""Paired cells for a model: which rows (pure numbers), and fetching them.
+
+Values come in the canonical unit of their modality, as CSR. What fits in a third of the budget is
+converted once and kept; what does not is read from disk, in buffers of neighbouring blocks, while the
+model computes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+from scipy import sparse
+
+from scgx.errors import DataError
+from scgx.h5ad.features import Features
+from scgx.h5ad.frame import Frame
+from scgx.h5ad.reader import Cells
+from scgx.learn.convert import Conversion, totals_of
+from scgx.learn.model import CellBlock
+
+RUN = 64  # neighbouring rows that are read together
+BUFFER = 16_384  # rows that are shuffled together
+
+
+class Batch(NamedTuple):
+    """Rows of the file, their inputs and targets, and what each target value weighs (None: one)."""
+
+    rows: np.ndarray
+    x: sparse.csr_array
+    y: sparse.csr_array
+    weight: np.ndarray | None
+
+
+def plan(rows: np.ndarray, seed: int, epoch: int, *, shuffle: bool = True) -> np.ndarray:
+    """The order in which rows are visited: runs shuffled, then rows within each buffer."""
+    if not shuffle:
+        return rows
+    rng = np.random.default_rng([seed, epoch])
+    ordered = np.sort(rows)
+    runs = [ordered[i : i + RUN] for i in range(0, len(ordered), RUN)]
+    mixed = np.concatenate([runs[i] for i in rng.permutation(len(runs))]) if runs else ordered
+    for start in range(0, len(mixed), BUFFER):
+        rng.shuffle(mixed[start : start + BUFFER])
+    return mixed
+
+
+@dataclass(frozen=True)
+class Side:
+    """One modality of the file as a model sees it."""
+
+    features: Features
+    columns: np.ndarray
+    conversion: Conversion
+
+
+class Batches:
+    """Paired cells of one file in two parts, train and val."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        sides: tuple[Side, Side],
+        parts: tuple[np.ndarray, np.ndarray],
+        *,
+        groups: np.ndarray | None = None,
+        na: float | None = None,
+    ) -> None:
+        self._cells = cells
+        self.source, self.target = sides
+        self.train, self.val = parts
+        self.memory = cells.memory
+        self.groups = groups
+        self.na = na
+
+    @property
+    def inputs(self) -> Features:
+        """The input features in the order of the columns of x."""
+        return self.source.features
+
+    @property
+    def outputs(self) -> Features:
+        """The target features in the order of the columns of y."""
+        return self.target.features
+
+    @property
+    def obs(self) -> Frame:
+        """All rows of obs."""
+        return self._cells.obs
+
+    def x(self, rows: np.ndarray) -> sparse.csr_array:
+        """Inputs of these rows, CSR float32 (len(rows), inputs)."""
+        return self._fetch(self.source, rows, self._cache.get("x"))
+
+    def y(self, rows: np.ndarray) -> sparse.csr_array:
+        """Targets of these rows, CSR float32 (len(rows), outputs)."""
+        return self._fetch(self.target, rows, self._cache.get("y"))
+
+    def totals(self, rows: np.ndarray) -> np.ndarray:
+        """Depth of the input modality, float64: what obs says, else the sum over its features."""
+        return self._depth(self.source, rows, self.x)
+
+    def y_counts(self, rows: np.ndarray) -> sparse.csr_array:
+        """Raw counts of the target; DataError where the file has none."""
+        conversion = self.target.conversion
+        if conversion.have not in ("counts", "binary", "log1p-counts"):
+            raise DataError(f"the target has no counts ({conversion.key} is {conversion.have})")
+        want = "counts" if conversion.have != "counts" else conversion.have
+        raw = Conversion(conversion.key, conversion.have, want, conversion.modality, False)
+        return self._fetch(Side(self.outputs, self.target.columns, raw), rows, None)
+
+    def y_totals(self, rows: np.ndarray) -> np.ndarray:
+        """Depth of the target modality in counts, float64."""
+        return self._depth(self.target, rows, self.y_counts)
+
+    def weight(self, rows: np.ndarray) -> np.ndarray | None:
+        """What each target value weighs in a loss, float32 (n, outputs): 1, or `na` where missing."""
+        if self.na is None:
+            return None
+        missing = np.isnan(_dense(self._raw(self.target, rows)))
+        return np.where(missing, np.float32(self.na), np.float32(1))
+
+    def block(self, rows: np.ndarray) -> CellBlock:
+        """Rows as `predict` will see them."""
+        present = np.ones(len(self.inputs), dtype=bool)
+        return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
+
+    def batches(
+        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+    ) -> Iterator[Batch]:
+        """Batches of `size` rows; the next buffer is read while this one is used."""
+        order = plan(rows, seed, epoch, shuffle=shuffle)
+        buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
+        for chunk, x, y, weight in _ahead(self._buffer(chunk) for chunk in buffers):
+            for start in range(0, len(chunk), size):
+                part = slice(start, start + size)
+                yield Batch(chunk[part], x[part], y[part], None if weight is None else weight[part])
+
+    def _buffer(self, rows: np.ndarray) -> Batch:
+        return Batch(rows, self.x(rows), self.y(rows), self.weight(rows))
+
+    def fingerprint(self) -> str:
+        """A name for exactly this data: file, features, units and parts."""
+        digest = xxhash.xxh3_128(self._cells.fingerprint.encode())
+        for side in (self.source, self.target):
+            digest.update(side.columns.tobytes() + side.conversion.words.encode())
+        digest.update(self.train.tobytes() + b"|" + self.val.tobytes() + repr(self.na).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _cache(self) -> dict[str, sparse.csr_array]:
+        """Both sides in memory, converted, when they fit in a third of the budget."""
+        keys = {self.source.conversion.key, self.target.conversion.key}
+        need = sum(20 * self._cells.matrix(key).nnz for key in keys)
+        if need > self.memory // 3:
+            return {}
+        every = np.arange(self._cells.n_obs)
+        return {
+            "x": self._fetch(self.source, every, None),
+            "y": self._fetch(self.target, every, None),
+        }
+
+    def _raw(self, side: Side, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
+        return self._cells.rows(side.conversion.key, rows, side.columns)
+
+    def _fetch(
+        self, side: Side, rows: np.ndarray, cached: sparse.csr_array | None
+    ) -> sparse.csr_array:
+        if cached is not None:
+            return cached[rows]
+        block = self._raw(side, rows)
+        if self.na is not None:
+            block = _without_nan(block)
+        depth = totals_of(self._cells, side.features.modality)
+        use = depth is not None and side.conversion.uses_totals
+        return side.conversion.apply(block, depth[rows] if use and depth is not None else None)
+
+    def _depth(self, side: Side, rows: np.ndarray, fallback: object) -> np.ndarray:
+        depth = totals_of(self._cells, side.features.modality)
+        if depth is not None:
+            return depth[rows]
+        block = fallback(rows)  # type: ignore[operator]
+        return np.asarray(block.sum(axis=1), dtype=np.float64).ravel()
+
+
+def _without_nan(block: sparse.csr_array | np.ndarray) -> sparse.csr_array | np.ndarray:
+    if isinstance(block, np.ndarray):
+        return np.where(np.isnan(block), 0, block).astype(block.dtype)
+    block = block.copy()
+    block.data[np.isnan(block.data)] = 0
+    return block
+
+
+def _dense(block: sparse.csr_array | np.ndarray) -> np.ndarray:
+    return block if isinstance(block, np.ndarray) else block.toarray()
+
+
+def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
+    """The same items, each made in a thread while the one before is used."""
+    done = object()
+    ready: queue.Queue[object] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            for item in items:
+                while not stop.is_set():
+                    try:
+                        ready.put(item, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                if stop.is_set():
+                    return
+            ready.put(done)
+        except BaseException as error:  # handed to the caller, who raises it
+            ready.put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not done:
+            if isinstance(item, BaseException):
+                raise item
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,131 @@
+"""Settings of a model: a frozen dataclass, changed by TOML and by `--set key=value`.
+
+A key that the model does not have is an error that suggests the nearest; a value that is not of the
+field's type is an error that says which type it is.
+"""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+
+from scgx.errors import InputError, UsageError
+from scgx.registry import suggest
+
+
+def build(
+    kind: type, assignments: list[str], toml: Path | None, roles: Mapping[str, object]
+) -> object:
+    """An instance of a model's Config: its defaults, then TOML, then --set, then run options.
+
+    `roles` are run options such as epochs or covariates; one that the model lacks is refused when it
+    was given (is not None).
+    """
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    values: dict[str, object] = {}
+    if toml is not None:
+        for key, value in _toml(toml).items():
+            values[_known(key, fields)] = _coerce(key, value, hints[key.replace("-", "_")])
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment!r} has no '='", fix="write --set key=value")
+        name = _known(key, fields)
+        values[name] = _parse(key, text, hints[name])
+    for key, value in roles.items():
+        if value is None:
+            continue
+        if key not in fields:
+            model = kind.__module__.rsplit(".", 1)[-1].replace("_", "-")
+            raise UsageError(f"model {model!r} has no {key}", fix=f"leave --{key} out")
+        values[key] = value
+    return kind(**values)
+
+
+def describe(kind: type) -> list[tuple[str, str, str]]:
+    """(name, type, default) of every knob, for help."""
+    hints = typing.get_type_hints(kind)
+    return [(f.name, _type_name(hints[f.name]), repr(f.default)) for f in dataclasses.fields(kind)]
+
+
+def to_json(config: object) -> dict[str, object]:
+    """The settings as JSON values."""
+    plain = dataclasses.asdict(config)  # type: ignore[call-overload]
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+
+
+def from_json(kind: type, values: Mapping[str, object]) -> object:
+    """The settings out of a header; fields that are unknown mean a damaged or foreign file."""
+    hints = typing.get_type_hints(kind)
+    try:
+        return kind(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if hints[k]}
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"settings of the model are damaged: {error}") from None
+
+
+def _toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", file=str(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not TOML: {error}", file=str(path)) from None
+
+
+def _known(key: str, fields: Mapping[str, object]) -> str:
+    name = key.strip().replace("-", "_")
+    if name not in fields:
+        raise UsageError(f"no setting {key!r}", fix=suggest(name, list(fields)))
+    return name
+
+
+def _parse(key: str, text: str, hint: object) -> object:
+    """A word of the command line as a value of the field's type."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in options and text.lower() in ("none", ""):
+        return None
+    for option in options:
+        try:
+            return _word(text, option)
+        except ValueError:
+            continue
+    raise UsageError(f"--set {key}={text} is not {_type_name(hint)}")
+
+
+def _word(text: str, kind: object) -> object:
+    if kind is bool:
+        if text.lower() in ("true", "1", "yes", "on"):
+            return True
+        if text.lower() in ("false", "0", "no", "off"):
+            return False
+        raise ValueError
+    if kind is int or kind is float:
+        return kind(text)  # type: ignore[operator]
+    if kind is str:
+        return text
+    if typing.get_origin(kind) is tuple:
+        inner = typing.get_args(kind)[0]
+        return tuple(_word(part, inner) for part in text.split(",") if part)
+    if typing.get_origin(kind) is typing.Literal:
+        if text in typing.get_args(kind):
+            return text
+        raise ValueError
+    raise ValueError
+
+
+def _coerce(key: str, value: object, hint: object) -> object:
+    """A TOML value, checked by the same rules as a word."""
+    if isinstance(value, list):
+        return _parse(key, ",".join(map(str, value)), hint)
+    return _parse(key, str(value).lower() if isinstance(value, bool) else str(value), hint)
+
+
+def _type_name(hint: object) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    return getattr(hint, "__name__", None) or str(hint).replace("typing.", "")

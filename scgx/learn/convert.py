@@ -1,0 +1,121 @@
+"""From what a file holds to what a model (or a score) works in, said in words.
+
+A modality has one canonical unit: presence for ATAC, log1p-CP10k for genes, CLR for antibodies. X is
+used where it can be converted, else layers/counts, else raw. Where nothing can, the refusal names the
+command that converts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from scgx.cells import normalize as norm
+from scgx.errors import DataError, UsageError
+from scgx.h5ad.features import columns_of, modalities
+from scgx.h5ad.reader import Cells
+from scgx.h5ad.units import units_of
+
+CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}
+Rows = sparse.csr_array | np.ndarray
+Change = Callable[[Rows, np.ndarray | None], Rows]
+
+
+def _logged(block: Rows, totals: np.ndarray | None) -> Rows:
+    values = block.copy()
+    if isinstance(values, np.ndarray):
+        return np.log1p(values.astype(np.float32))
+    values.data = np.log1p(values.data.astype(np.float64)).astype(np.float32)
+    return values
+
+
+def _same(block: Rows, totals: np.ndarray | None) -> Rows:
+    return block.astype(np.float32)
+
+
+# (have, want) -> how
+_CHANGES: dict[tuple[str, str], Change] = {
+    ("counts", "log1p-cp10k"): norm.log1p_cp10k,
+    ("binary", "log1p-cp10k"): norm.log1p_cp10k,
+    ("scaled-counts", "log1p-cp10k"): lambda block, totals: norm.log1p_cp10k(block),
+    ("log1p-counts", "log1p-cp10k"): lambda b, t: norm.log1p_cp10k(norm.counts_from_log1p(b), t),
+    ("counts", "log1p-counts"): _logged,
+    ("binary", "log1p-counts"): _logged,
+    ("log1p-counts", "counts"): lambda block, totals: norm.counts_from_log1p(block),
+    ("binary", "counts"): _same,
+    ("counts", "clr"): lambda block, totals: norm.clr(block),
+    **{
+        (have, "binary"): lambda block, totals: norm.binary(block)
+        for have in ("counts", "log1p-cp10k", "log1p-counts", "tfidf", "scaled-counts")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Where the values of one modality are and how they become `want`."""
+
+    key: str
+    have: str
+    want: str
+    modality: str
+    uses_totals: bool
+
+    def apply(self, block: Rows, totals: np.ndarray | None = None) -> sparse.csr_array:
+        """A block of the modality's columns in the wanted unit, CSR float32."""
+        change = _same if self.have == self.want else _CHANGES[self.have, self.want]
+        return sparse.csr_array(change(block, totals), dtype=np.float32)
+
+    @property
+    def words(self) -> str:
+        """What is done, for a person."""
+        if self.have == self.want:
+            return f"{self.modality}: {self.key} as it is ({self.have})"
+        return f"{self.modality}: {self.key} from {self.have} to {self.want}"
+
+
+def choose(
+    cells: Cells, modality: str, want: str | None = None, layer: str | None = None
+) -> Conversion:
+    """How to get a modality in a unit (its canonical one by default); DataError where impossible."""
+    want = want or CANONICAL[modality]
+    columns_of(cells, modality)
+    tried = []
+    raw = cells.has("raw/X") and cells.matrix("raw/X").shape == cells.shape
+    keys = [f"layers/{layer}"] if layer else ["X", "layers/counts", *(["raw/X"] if raw else [])]
+    for key in keys:
+        if layer is None and not cells.has(key):
+            continue
+        have = units_of(cells, key, modality)
+        if have == want or (have, want) in _CHANGES:
+            uses = have in ("counts", "binary", "log1p-counts") and want == "log1p-cp10k"
+            return Conversion(key, have, want, modality, uses)
+        tried.append(f"{key} is {have}")
+    raise DataError(
+        f"{modality} cannot be had as {want}: {'; '.join(tried) or 'no matrix'}",
+        fix="scgx normalize converts; start from raw counts",
+        file=cells.name,
+    )
+
+
+def totals_of(cells: Cells, modality: str) -> np.ndarray | None:
+    """obs["total_counts_<modality>"], written when features were dropped; float64 (n,) or None."""
+    name = f"total_counts_{modality}"
+    return cells.obs.numbers(name) if name in cells.obs else None
+
+
+def check_role(cells: Cells, role: str | None, option: str, others: tuple[str, ...]) -> str:
+    """The modality of --from or --to; where it is not given there must be one choice only."""
+    from scgx.h5ad.features import parse_modality
+
+    if role is not None:
+        return parse_modality(role)
+    left = [m for m in dict.fromkeys(modalities(cells.var).tolist()) if m not in others]
+    if len(left) == 1:
+        return str(left[0])
+    raise UsageError(
+        f"{option} is needed: the file has {', '.join(map(str, left)) or 'nothing else'}"
+    )

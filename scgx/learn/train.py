@@ -1,0 +1,194 @@
+"""Fit a model to cells: roles to columns, split to rows, units to units, and an artifact out of it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scgx import __version__, registry
+from scgx.errors import DataError, UsageError
+from scgx.h5ad import history
+from scgx.h5ad.features import Features, columns_of
+from scgx.h5ad.names import hash_names
+from scgx.h5ad.reader import Cells
+from scgx.learn import artifact, config
+from scgx.learn.batches import Batches, Side
+from scgx.learn.convert import choose, totals_of
+from scgx.learn.model import Model
+from scgx.learn.parts import Parts, for_training
+from scgx.progress import Report, say
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What is predicted from what, and how target values are taken."""
+
+    source: str
+    target: str
+    units: str | None = None  # of gene-valued modalities, in place of log1p-cp10k
+    targets: tuple[str, ...] = ()  # fit these features only
+    na: float | None = None  # weight of a missing target value; None refuses them
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model, and what its artifact says about it."""
+
+    model: Model
+    header: artifact.Header
+    summary: dict[str, np.ndarray]
+
+    def write(self, path: Path) -> None:
+        """Write the artifact."""
+        artifact.write(path, self.header, self.summary, self.model.save())
+
+
+def fit(
+    name: str, cells: Cells, roles: Roles, settings: object, *, seed: int, report: Report
+) -> Fitted:
+    """Fit the model `name` on the training rows of `cells`."""
+    module = registry.load("models", name)
+    check_direction(name, module.FROM, module.TO, roles)
+    cells.require_unique("obs")
+    parts = for_training(cells, seed)
+    data = gather(cells, roles, parts)
+    say(
+        f"{name}: {len(data.inputs):,} {roles.source} to {len(data.outputs):,} {roles.target} features,"
+        f" {len(parts.train):,} cells train, {len(parts.val):,} validate"
+    )
+    _check_values(data)
+    model = module.Model.fit(data, settings, seed=seed, report=report)
+    return Fitted(
+        model, _header(name, cells, roles, (parts, data), settings, seed, report), _summary(data)
+    )
+
+
+def check_direction(name: str, source: set[str], target: set[str], roles: Roles) -> None:
+    """Refuse a pair of modalities that the model does not do."""
+    if roles.source == roles.target:
+        raise UsageError(f"--from and --to are both {roles.source}")
+    if roles.source not in source or roles.target not in target:
+        can = f"{'|'.join(sorted(source))} to {'|'.join(sorted(target))}"
+        raise DataError(
+            f"model {name!r} does not predict {roles.target} from {roles.source}",
+            fix=f"it does {can}",
+        )
+
+
+def gather(cells: Cells, roles: Roles, parts: Parts) -> Batches:
+    """The two sides of the file as batches."""
+    sides = []
+    for modality in (roles.source, roles.target):
+        genes = modality in ("rna", "activity")
+        conversion = choose(cells, modality, roles.units if genes else None)
+        say(conversion.words)
+        columns = columns_of(cells, modality)
+        if modality == roles.target and roles.targets:
+            columns = _named(cells, columns, roles.targets)
+        features = Features.of(cells.var, columns, modality)
+        if len(np.unique(features.names.astype(str))) < len(features):
+            cells.require_unique("var")
+        sides.append(Side(features, columns, conversion))
+    return Batches(
+        cells, (sides[0], sides[1]), (parts.train, parts.val), groups=parts.groups, na=roles.na
+    )
+
+
+def _named(cells: Cells, columns: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    """The columns whose name or gene_name is wanted."""
+    frame = cells.var.take(columns)
+    symbols = frame.strings("gene_name") if "gene_name" in frame else frame.index
+    chosen = set(wanted)
+    mask = np.array([n in chosen or s in chosen for n, s in zip(frame.index, symbols)], dtype=bool)
+    known = set(frame.index) | set(symbols)
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} targets are not in the file, {missing[0]!r} first"
+        )
+    return columns[mask]
+
+
+def _check_values(data: Batches) -> None:
+    """Read one small block, so that wrong values are refused before anything is fitted."""
+    rows = data.train[:256]
+    data.x(rows)
+    data.y(rows)
+
+
+def _summary(data: Batches) -> dict[str, np.ndarray]:
+    """What outputs carry on for `score`: who trained, and the mean and variance of the targets."""
+    n, width = len(data.train), len(data.outputs)
+    total, squares = np.zeros(width), np.zeros(width)
+    for start in range(0, n, 4096):
+        block = data.y(data.train[start : start + 4096])
+        total += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
+        squares += np.asarray(block.multiply(block).sum(axis=0), dtype=np.float64).ravel()
+    mean = total / max(n, 1)
+    names = data.obs.index[data.train]
+    return {
+        "train_cells": np.sort(hash_names(names)),
+        "train_mean": mean.astype(np.float32),
+        "train_var": np.maximum(squares / max(n, 1) - mean**2, 0).astype(np.float32),
+    }
+
+
+def _header(
+    name: str,
+    cells: Cells,
+    roles: Roles,
+    fitted: tuple[Parts, Batches],
+    settings: object,
+    seed: int,
+    report: Report,
+) -> artifact.Header:
+    parts, data = fitted
+    in_obs = totals_of(cells, roles.source) is not None
+    return artifact.Header(
+        model=name,
+        task="modality",
+        config=config.to_json(settings),
+        inputs=_table(cells, data.source),
+        outputs=_table(cells, data.target),
+        version=__version__,
+        seed=seed,
+        genome=str(cells.scgx.get("genome", "")),
+        split=parts.id,
+        trained_on={"train": len(parts.train), "val": len(parts.val)},
+        totals="obs" if in_obs else "sum",
+        history=history.chain([cells], seed),
+        records=report.records,
+    )
+
+
+def _table(cells: Cells, side: Side) -> artifact.Table:
+    features = side.features
+    frame = cells.var.take(side.columns)
+    symbols = frame.strings("gene_name").tolist() if "gene_name" in frame else []
+    return artifact.Table(
+        modality=features.modality,
+        units=side.conversion.want,
+        names=features.names.tolist(),
+        chrom=features.chrom.tolist(),
+        start=features.start.tolist(),
+        end=features.end.tolist(),
+        strand=features.strand.tolist(),
+        tss=features.tss.tolist(),
+        gene_name=symbols,
+    )
+
+
+def restore(found: artifact.Artifact) -> Model:
+    """The model inside an artifact; the one place that goes from a header to a class."""
+    header = found.header
+    if header.model not in registry.names("models"):
+        raise DataError(
+            f"is a {header.model!r} model, which this scgx does not have", fix="update scgx"
+        )
+    module = importlib.import_module(f"scgx.models.{header.model.replace('-', '_')}")
+    made = config.from_json(module.Config, header.config)
+    return module.Model.restore(made, found.members)
