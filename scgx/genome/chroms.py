@@ -141,7 +141,7 @@ def resolve(query: str, available: Iterable[str | None]) -> str:
 
 
 @cache
-def _rank(name: str) -> tuple[int, int, str]:
+def rank(name: str) -> tuple[int, int, str]:
     """1 to n, other arms and letters, X, Y, M, then contigs by name."""
     body = name.removeprefix("chr") if name.startswith("chr") else ""
     if body.isdigit():
@@ -156,7 +156,7 @@ def _rank(name: str) -> tuple[int, int, str]:
 
 def ranks(names: np.ndarray) -> np.ndarray:
     """Place of every chromosome in genome order as int64; missing ones come last."""
-    present = sorted({name for name in names if name is not None}, key=_rank)
+    present = sorted({name for name in names if name is not None}, key=rank)
     place: dict[str | None, int] = {name: i for i, name in enumerate(present)}
     place[None] = len(present)
     return np.array([place[name] for name in names], dtype=np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple, NoReturn
+from typing import IO, NamedTuple, NoReturn, cast
 
 from isal import igzip, igzip_threaded, isal_zlib
 
@@ -18,7 +18,7 @@ from scgx.errors import InputError
 
 _CHUNK = 4 << 20
 _LONGEST_LINE = 64 << 20
-_DAMAGED: tuple[type[BaseException], ...] = (EOFError, igzip.BadGzipFile, isal_zlib.error)
+_DAMAGED = (EOFError, igzip.BadGzipFile, cast("type[Exception]", isal_zlib.error))
 _KINDS = {
     b"\x89HDF": "an HDF5 file",
     b"PK\x03\x04": "a zip archive",

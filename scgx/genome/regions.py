@@ -1,4 +1,4 @@
-"""What a user asks for: `X`, `chr1:1-5,000,000`, `X,Y`, `^MT`, `X,^PAR`.
+"""Which features lie on the regions that a user asks for.
 
 Regions are 1-based inclusive as samtools reads them; features are 0-based half-open; a feature that
 overlaps a region is in it. `PAR`, `PAR1` and `PAR2` are the pseudoautosomal regions of X and Y.
@@ -6,35 +6,14 @@ overlaps a region is in it. `PAR`, `PAR1` and `PAR2` are the pseudoautosomal reg
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
-from scgx.errors import DataError, UsageError
+from scgx.errors import DataError
 from scgx.genome import builds, chroms
-
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)"
-_TOKEN = re.compile(
-    rf"\s*(\^?)\s*([^\s,:^]+)(?::({_NUMBER})?(-)?({_NUMBER})?)?\s*(?:,|$)"  # ^name:first-last,
-)
-_END = 2**62
-
-
-class Region(NamedTuple):
-    """One wish: a chromosome as the user spelled it, and a span, 0-based half-open."""
-
-    name: str
-    start: int
-    end: int
-    exclude: bool
-
-    @property
-    def whole(self) -> bool:
-        """True where a chromosome is meant as a whole."""
-        return self.start == 0 and self.end == _END
+from scgx.genome.query import END, Region
 
 
 @dataclass(frozen=True)
@@ -46,35 +25,6 @@ class Selection:
     unplaced: int  # features with a chromosome but no position, where positions were asked for
     empty: list[str] = field(default_factory=list)  # wishes that no feature met, as spelled
     shared: int = 0  # kept features that lie in the regions that X and Y share
-
-
-def parse(text: str) -> list[Region]:
-    """The regions in a list such as `X,chr1:1-5,000,000,^MT`; a `UsageError` names what is no
-    region.
-
-    `chr1:100` is from base 100 to the end and `chr1:-100` the first 100 bases, as in samtools.
-    """
-    found: list[Region] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None or (match[0].count(":") and not (match[3] or match[5])):
-            raise UsageError(
-                f"{text[at:]!r} is no chromosome or region", fix="say X, chr1:1-5000000 or ^MT"
-            )
-        first = int(match[3].replace(",", "")) if match[3] else 1
-        last = int(match[5].replace(",", "")) if match[5] else _END
-        if first < 1 or last < first:
-            raise UsageError(
-                f"{match[0].strip(', ')!r} ends before it starts",
-                fix="regions count from 1: chr1:1-100",
-            )
-        found.append(Region(match[2], first - 1, last, match[1] == "^"))
-        at = match.end()
-    if not found:
-        raise UsageError("no chromosome given", fix="say X, chr1:1-5000000 or ^MT")
-    return found
 
 
 def select(
@@ -141,6 +91,6 @@ def _overlap(
     on_chrom: np.ndarray, start: np.ndarray, end: np.ndarray, span: tuple[int, int]
 ) -> np.ndarray:
     """Features of a chromosome that overlap a span; one of no length counts as one base."""
-    if span == (0, _END):
+    if span == (0, END):
         return on_chrom
     return on_chrom & (start >= 0) & (start < span[1]) & (np.maximum(end, start + 1) > span[0])

@@ -1,6 +1,4 @@
-"""The small tables that lie beside this file: accessions, assembly landmarks, pseudoautosomal
-regions.
-"""
+"""The small tables beside this file: accessions, assembly landmarks, pseudoautosomal regions."""
 
 from __future__ import annotations
 

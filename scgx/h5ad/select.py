@@ -1,32 +1,49 @@
 """Take columns of cells on disk, in a new order if wanted, in bounded memory.
 
-The hot path streams `indices` and `data` in slabs through a lookup table (old column -> new column, or
--1) and never makes a dense row. Rows keep their order and their names; `raw` keeps all of its genes.
+The hot path streams `indices` and `data` in slabs through a lookup table (old column -> new column,
+or -1) and never makes a dense row. Rows keep their order and their names; `raw` keeps all its
+genes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import h5py
 import numpy as np
 from scipy import sparse
 
 from scgx.h5ad.blocks import Block
-from scgx.h5ad.matrix import Matrix, check_indices
+from scgx.h5ad.encoding import read_frame
+from scgx.h5ad.frame import Frame
+from scgx.h5ad.matrix import Matrix, check_indices, cut
 from scgx.h5ad.reader import Cells
+from scgx.h5ad.totals import Totals
 from scgx.h5ad.writer import Writer
 
 _SLAB = 1 << 20
 
 
-def select_columns(cells: Cells, out: Writer, columns: np.ndarray) -> None:
+def select_columns(
+    cells: Cells,
+    out: Writer,
+    columns: np.ndarray,
+    *,
+    var: Frame | None = None,
+    totals: Mapping[str, Totals] | None = None,
+) -> None:
     """Write var, X, layers, varm and varp of the columns given, in their order (int64, no repeats).
 
-    obs, obsm, obsp, uns and raw are left to the caller (`Writer.copy_rest`).
+    `var` (all features of the source) takes the place of the source's var. `totals` are filled
+    while their matrices stream by. obs, obsm, obsp, uns and raw are left to the caller.
     """
-    out.frame("var", cells.var.take(columns))
+    out.frame("var", (cells.var if var is None else var).take(columns))
+    totals = totals or {}
     keys = ["X"] if cells.has("X") else []
-    for key in [*keys, *(f"layers/{name}" for name in cells.keys("layers"))]:
-        _select(cells, out, key, columns)
+    keys += [f"layers/{name}" for name in cells.keys("layers")]
+    for key in keys:
+        _select(cells, out, key, columns, totals.get(key))
+    for key in set(totals) - set(keys):
+        for block in cells.blocks(key):
+            totals[key].add_block(block.start, block.X)
     for key in cells.keys("varm"):
         out.group("varm")
         _select_aligned(cells.h5["varm"][key], out, f"varm/{key}", columns, square=False)
@@ -35,35 +52,44 @@ def select_columns(cells: Cells, out: Writer, columns: np.ndarray) -> None:
         _select_aligned(cells.h5["varp"][key], out, f"varp/{key}", columns, square=True)
 
 
-def _select(cells: Cells, out: Writer, key: str, columns: np.ndarray) -> None:
+def _select(
+    cells: Cells, out: Writer, key: str, columns: np.ndarray, totals: Totals | None
+) -> None:
     matrix = cells.matrix(key)
     is_sparse = matrix.kind != "dense"
     with out.matrix(key, len(columns), matrix.dtype, is_sparse=is_sparse) as append:
         if matrix.kind == "csr":
-            for block in csr_columns(matrix, columns):
+            for block in csr_columns(matrix, columns, totals):
                 append(block)
-        else:
+        elif totals is None:
             for block in cells.blocks(key, columns=columns):
                 append(block)
+        else:
+            for block in cells.blocks(key):
+                totals.add_block(block.start, block.X)
+                append(block.X[:, columns])
 
 
-def csr_columns(matrix: Matrix, columns: np.ndarray) -> Iterator[Block]:
-    """Blocks of a CSR matrix with only these columns; slabs are whole rows of about a million entries."""
+def csr_columns(
+    matrix: Matrix, columns: np.ndarray, totals: Totals | None = None
+) -> Iterator[Block]:
+    """Blocks of a CSR matrix with only these columns; a slab is rows of about a million entries."""
     lookup = np.full(matrix.shape[1], -1, dtype=np.int32)
     lookup[columns] = np.arange(len(columns), dtype=np.int32)
     ordered = bool((np.diff(columns) > 0).all())
-    from scgx.h5ad.matrix import cut
-
     for start, stop in cut(matrix.indptr, _SLAB):
         lo, hi = int(matrix.indptr[start]), int(matrix.indptr[stop])
-        indices = matrix.item["indices"][lo:hi]
+        indices, data = matrix.item["indices"][lo:hi], matrix.item["data"][lo:hi]
+        indptr = matrix.indptr[start : stop + 1] - lo
         check_indices(indices, matrix.shape[1], matrix.where)
+        if totals is not None:
+            totals.add(start, data, indices, indptr)
         new = lookup[indices]
         kept = np.flatnonzero(new >= 0)
-        data = matrix.item["data"][lo:hi][kept]
-        ends = np.searchsorted(kept, matrix.indptr[start : stop + 1] - lo)
         block = sparse.csr_array(
-            (data, new[kept], ends), shape=(stop - start, len(columns)), copy=False
+            (data[kept], new[kept], np.searchsorted(kept, indptr)),
+            shape=(stop - start, len(columns)),
+            copy=False,
         )
         if not ordered:
             block.sort_indices()
@@ -80,8 +106,6 @@ def _select_aligned(
         return
     kind = str(item.attrs.get("encoding-type", ""))
     if kind == "dataframe":
-        from scgx.h5ad.encoding import read_frame
-
         out.frame(key, read_frame(item).take(columns))
         return
     shape = tuple(item.attrs["shape"])
