@@ -15,7 +15,7 @@ import ipaddress
 import os
 import re
 import urllib.request
-from email.message import Message
+from http.client import HTTPMessage
 from typing import IO
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -111,20 +111,24 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self.hops = 0
 
     def http_error_302(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> object:
         """Check the hop, then let the standard library take it."""
         location = headers.get("location") or headers.get("uri") or ""
         self.hops += 1
-        if self.hops > HOPS:
-            raise UnsafeError(f"{self.origin.hostname} redirects more than {HOPS} times")
-        self._check(urljoin(req.full_url, location))
+        try:
+            self._check(urljoin(req.full_url, location))
+        except UnsafeError:
+            fp.close()
+            raise
         return super().http_error_302(req, fp, code, msg, headers)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def _check(self, target: str) -> None:
         parts, asked = urlsplit(target), self.origin.hostname or ""
+        if self.hops > HOPS:
+            raise UnsafeError(f"{asked} redirects more than {HOPS} times")
         if is_loopback(asked):
             if parts.scheme not in ("http", "https") or not is_loopback(parts.hostname or ""):
                 raise UnsafeError(f"{asked} redirects away from this machine")

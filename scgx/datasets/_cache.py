@@ -19,8 +19,9 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,8 +52,10 @@ class Cache:
 
     root: Path
 
-    def find(self, *, sha256: str | None, urls: tuple[str, ...], verify: bool = False) -> Entry | None:
-        """An entry by its content, else by an address it once came from; None when there is none."""
+    def find(
+        self, *, sha256: str | None, urls: tuple[str, ...], verify: bool = False
+    ) -> Entry | None:
+        """An entry by its content, else by an address it once came from; None where neither is."""
         digests = [sha256] if sha256 and len(sha256) == 64 else []
         if not digests:
             notes = (_read_json(self.root / "urls" / f"{_address.key(url)}.json") for url in urls)
@@ -75,11 +78,13 @@ class Cache:
         if verify or not known:
             md5, sha256 = hashes(path)
             if sha256 != digest:
-                progress.warn(f"a cached file has changed on disk and is put aside: {path.name[:16]}")
+                progress.warn(
+                    f"a cached file has changed on disk and is put aside: {path.name[:16]}"
+                )
                 os.replace(path, self.root / "partial" / f"{digest[:32]}.bad")
                 return None
             note = {**note, "md5": md5}
-            self._note(path, note)
+            _note(path, note, seen)
         return Entry(
             path=path,
             sha256=digest,
@@ -96,21 +101,16 @@ class Cache:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(part, 0o600)
-        os.replace(part, place)
         shown = _address.public(url) if url else ""
         note = {"md5": md5, "url": shown, "retrieved": time.strftime("%Y-%m-%d", time.gmtime())}
-        self._note(place, note)
+        _note(place, note, part.stat())
+        os.replace(part, place)
         for address in urls:
             text = json.dumps({"url": _address.public(address), "sha256": sha256})
             write_whole(self.root / "urls" / f"{_address.key(address)}.json", text)
         entry = self._entry(sha256, verify=False)
         assert entry is not None
         return entry
-
-    def _note(self, path: Path, note: dict[str, object]) -> None:
-        seen = path.stat()
-        whole = {**note, "bytes": seen.st_size, "mtime_ns": seen.st_mtime_ns}
-        write_whole(path.with_name(path.name + ".json"), json.dumps(whole, sort_keys=True))
 
     def _place(self, digest: str) -> Path:
         return self.root / "sha256" / digest[:2] / digest
@@ -162,7 +162,7 @@ class Cache:
 
 @contextlib.contextmanager
 def _lock_by_name(path: Path) -> Iterator[None]:
-    """For file systems without locks: a file that only one can make, with the pid of who made it."""
+    """For file systems without locks: a file that only one can make, with its maker's pid."""
     while True:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -218,13 +218,21 @@ def _make(folder: Path) -> None:
     if stat.S_ISLNK(seen.st_mode):
         raise UnsafeError("the cache folder is a link", fix="set SCGX_CACHE", file=str(folder))
     if seen.st_uid != os.geteuid():
-        raise UnsafeError("the cache folder is somebody else's", fix="set SCGX_CACHE", file=str(folder))
+        raise UnsafeError(
+            "the cache folder is somebody else's", fix="set SCGX_CACHE", file=str(folder)
+        )
     if seen.st_mode & stat.S_IWOTH:
         raise UnsafeError(
             "everybody may write into the cache folder", fix="chmod o-w it", file=str(folder)
         )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise MachineError("the cache is not writable", fix="set SCGX_CACHE", file=str(folder))
+
+
+def _note(path: Path, note: Mapping[str, object], seen: os.stat_result) -> None:
+    """Note what an entry looks like now; written before the entry has its name."""
+    whole = {**note, "bytes": seen.st_size, "mtime_ns": seen.st_mtime_ns}
+    write_whole(path.with_name(path.name + ".json"), json.dumps(whole, sort_keys=True))
 
 
 def hashes(path: Path, advance: Callable[[int], None] | None = None) -> tuple[str, str]:
@@ -241,8 +249,8 @@ def hashes(path: Path, advance: Callable[[int], None] | None = None) -> tuple[st
 
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that a reader sees the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
+    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
