@@ -25,7 +25,8 @@ PANELS = {
     "look": "Look",
 }
 ORDER = (
-    "fetch filter-chrom annotate-coords transpose train predict generate classify score".split()
+    *("fetch", "filter-chrom", "annotate-coords", "transpose"),
+    *("train", "predict", "generate", "classify", "score"),
 )
 
 app = typer.Typer(

@@ -102,9 +102,10 @@ def table(
     *,
     file: TextIO | None = None,
 ) -> None:
-    """A table for a person, on stdout unless told otherwise. The first column is left-aligned."""
+    """A table for a person, on stdout unless told otherwise; columns of numbers are right-aligned."""
     out = file or sys.stdout
     cells = [[str(cell) for cell in row] for row in rows]
+    right = [bool(cells) and all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
     if out.isatty():
         from rich.console import Console
         from rich.markup import escape as literal
@@ -112,7 +113,7 @@ def table(
 
         drawn = Table(title=title or None, title_justify="left", header_style="bold")
         for i, column in enumerate(columns):
-            drawn.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+            drawn.add_column(column, justify="right" if right[i] else "left", overflow="fold")
         for row in cells:
             drawn.add_row(*map(literal, row))
         Console(file=out).print(drawn)
@@ -121,8 +122,17 @@ def table(
     if title:
         out.write(title + "\n")
     for row in [list(columns), *cells]:
-        parts = [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        parts = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)]
         out.write("  ".join(parts).rstrip() + "\n")
+
+
+def _numeric(cell: str) -> bool:
+    """A number, an interval, a share, or nothing."""
+    return (
+        not cell.strip("0123456789.,-+±%()[] e")
+        and any(c.isdigit() for c in cell)
+        or cell in ("", "-")
+    )
 
 
 class Report:

@@ -33,7 +33,9 @@ def log(
             inputs = record.get("inputs")
             names = inputs if isinstance(inputs, list) else []
             read = ", ".join(f"{i['name']} ({str(i['id'])[:16]})" for i in names)
-            lines.append(f"# {record['program']} {record['version']}" + (f"; read {read}" if read else ""))
+            lines.append(
+                f"# {record['program']} {record['version']}" + (f"; read {read}" if read else "")
+            )
             lines.append(str(record["command"]))
         if not records:
             lines.append("# no history in this file")

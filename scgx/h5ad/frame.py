@@ -134,7 +134,9 @@ class Frame:
                 )
             if isinstance(column, Nullable):
                 kind = "boolean" if column.values.dtype == bool else column.values.dtype.name
-                values = pd.array(column.values, dtype=kind.capitalize() if kind[0] in "iuf" else kind)
+                values = pd.array(
+                    column.values, dtype=kind.capitalize() if kind[0] in "iuf" else kind
+                )
                 values[column.mask] = pd.NA
                 return values
             return column

@@ -53,13 +53,18 @@ def sign(
     seed: int | None = None,
     units: Units | None = None,
     keep: bool = True,
+    before: Sequence[str] = (),
 ) -> None:
-    """Write history (unless `keep` is False: then none at all) and units of what changed."""
+    """Write history (unless `keep` is False: then none at all) and units of what changed.
+
+    `before` are records of other inputs, such as a model's.
+    """
     if units:
         for layer, words in units.items():
             for modality, word in words.items():
                 out.uns(f"scgx/units/{layer}/{modality}", word)
     if keep:
-        out.uns("scgx/history", np.array(chain(inputs, seed), dtype=object))
+        lines = dict.fromkeys([*before, *chain(inputs, seed)])
+        out.uns("scgx/history", np.array(list(lines), dtype=object))
     elif "uns" in out.h5 and "scgx" in out.h5["uns"] and "history" in out.h5["uns"]["scgx"]:
         del out.h5["uns"]["scgx"]["history"]

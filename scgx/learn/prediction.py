@@ -61,7 +61,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
                 advance(len(block))
         _describe(out, cells, found, kept)
         units = {"X": {header.outputs.modality: header.outputs.units}}
-        history.sign(out, [cells], seed=header.seed, units=units, keep=request.history)
+        history.sign(out, [cells], units=units, keep=request.history, before=header.history)
     say(
         f"{len(rows):,} cells, {len(kept):,} {header.outputs.modality} features in {header.outputs.units}"
     )

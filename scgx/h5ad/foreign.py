@@ -1,0 +1,176 @@
+"""Cells in the files of others, made into a temporary h5ad: 10x, h5mu, gzip, zarr, loom.
+
+So every command takes every kind and knows one. 10x and h5mu are HDF5 and are moved without decoding
+(a 10x matrix is genes x cells in CSC, which is cells x genes in CSR by another name). zarr and loom go
+through anndata, in memory, after an estimate; it is imported for them alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+from isal import igzip
+from scipy import sparse
+
+from scgx.errors import InputError, MachineError, UnsafeError
+from scgx.h5ad import sniff, streams
+from scgx.h5ad.h5mu import write_h5mu
+from scgx.h5ad.names import make_unique
+from scgx.h5ad.reader import open_hdf5
+from scgx.h5ad.tenx import write_ten_x
+from scgx.progress import warn
+
+
+@contextlib.contextmanager
+def as_h5ad(
+    path: Path, kind: str, name: str, memory: int, genome_10x: str | None
+) -> Iterator[Path]:
+    """A temporary h5ad with the same cells, gone when the block ends."""
+    with streams.temporary(streams.tmpdir()) as made:
+        if kind == "gzip":
+            with _gunzipped(path, name, memory) as plain:
+                if sniff.kind(plain) != "hdf5":
+                    raise InputError("is gzip-compressed, and what is inside is no h5ad", file=name)
+                with open_hdf5(plain, memory, name) as file:
+                    inner = sniff.hdf5_kind(file)
+                if inner == "h5ad":
+                    yield plain
+                    return
+                with as_h5ad(plain, inner, name, memory, genome_10x) as again:
+                    yield again
+            return
+        if kind in ("zarr", "zarr.zip", "loom"):
+            _through_anndata(path, kind, name, memory, made)
+        else:
+            with open_hdf5(path, memory, name) as file:
+                if kind == "10x":
+                    write_ten_x(file, name, memory, made, genome_10x)
+                else:
+                    write_h5mu(file, name, memory, made)
+        yield made
+
+
+@contextlib.contextmanager
+def _gunzipped(path: Path, name: str, memory: int) -> Iterator[Path]:
+    """Unpack to disk, within the free space; a bomb runs into that and not into memory."""
+    with streams.temporary(streams.tmpdir()) as plain:
+        budget = shutil.disk_usage(plain.parent).free * 9 // 10
+        try:
+            with igzip.open(path, "rb") as packed, open(plain, "wb") as out:
+                while data := packed.read(streams.CHUNK):
+                    budget -= len(data)
+                    if budget < 0:
+                        raise MachineError("does not fit on the disk unpacked", file=name)
+                    out.write(data)
+        except (EOFError, zlib.error, igzip.BadGzipFile, igzip.isal_zlib.error) as error:
+            raise InputError(f"its gzip stream is cut or damaged: {error}", file=name) from None
+        yield plain
+
+
+def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) -> None:
+    """zarr stores and loom files, read whole by anndata and written as h5ad."""
+    size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
+    if 4 * size > memory:
+        raise MachineError(
+            f"is {size:,} bytes of {kind}, which is read whole",
+            fix="raise --memory, or convert to h5ad",
+            file=name,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import anndata
+
+        try:
+            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind)
+        except ImportError as error:
+            fix = "pip install 'scgx[zarr]'"
+            raise MachineError(
+                f"{kind} needs a package that is not here: {error}", fix=fix
+            ) from None
+        except (KeyError, ValueError, TypeError, OSError, AttributeError, RuntimeError) as error:
+            line = (str(error).splitlines() or ["unknown reason"])[0][:100]
+            raise InputError(f"anndata cannot read this {kind}: {line}", file=name) from None
+        cells.strings_to_categoricals()
+        cells.write_h5ad(made)
+
+
+def _zarr(anndata: ModuleType, path: Path, kind: str) -> Any:
+    """A store in a folder, or in a zip (at its root or one folder down)."""
+    import zarr
+
+    if kind == "zarr":
+        return _elements(anndata, zarr.open_group(path, mode="r", use_consolidated=False))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if not n.startswith("__MACOSX")]
+    except zipfile.BadZipFile:
+        raise InputError("is a damaged zip", file=str(path)) from None
+    if any(n.endswith((".pkl", "data.pkl")) for n in names):
+        raise UnsafeError("is a zip with a pickle in it, which could run code", file=str(path))
+    marks = [n for n in names if n.rsplit("/", 1)[-1] in (".zgroup", "zarr.json")]
+    if not marks:
+        raise InputError("is a zip and no zarr store", file=str(path))
+    root = min((n.rpartition("/")[0] for n in marks), key=len)
+    store = zarr.storage.ZipStore(path, mode="r")
+    group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)
+    return _elements(anndata, group)
+
+
+def _elements(anndata: ModuleType, group: Any) -> Any:
+    """The parts of a store one by one, so that one strange entry of uns does not cost the rest."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr retries in tasks that complain
+    read = anndata.io.read_elem
+    parts = {}
+    for name in ("X", "obs", "var", "layers", "obsm", "varm", "obsp", "varp"):
+        if name in group:
+            parts[name] = read(group[name])
+    try:
+        parts["uns"] = read(group["uns"]) if "uns" in group else {}
+    except (ValueError, KeyError, TypeError):
+        warn("uns of this store cannot be read and is left out")
+    if "raw" in group:
+        parts["raw"] = {k: read(group["raw"][k]) for k in ("X", "var") if k in group["raw"]}
+    return anndata.AnnData(**parts)
+
+
+def _loom(anndata: ModuleType, path: Path) -> Any:
+    """A loom file, read here: anndata refuses attributes of shape (n, 1)."""
+    with h5py.File(path, "r") as file:
+        matrix = sparse.csr_matrix(file["matrix"][()].T)
+        frames = {}
+        for side, n in (("row_attrs", matrix.shape[1]), ("col_attrs", matrix.shape[0])):
+            columns = {k: np.asarray(v[()]) for k, v in file[side].items()}
+            flat = {k: v.reshape(n) for k, v in columns.items() if v.size == n}
+            table = pd.DataFrame({k: _text(v) for k, v in flat.items()})
+            frames[side] = table
+    var, obs = frames["row_attrs"], frames["col_attrs"]
+    var.index = _index(var, ("Gene", "gene_names", "Accession"), "gene")
+    obs.index = _index(obs, ("CellID", "obs_names", "cell_names"), "cell")
+    return anndata.AnnData(matrix, obs=obs, var=var)
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "SO":
+        return np.array(
+            [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
+        )
+    return values
+
+
+def _index(table: Any, candidates: tuple[str, ...], word: str) -> list[str]:
+    for name in candidates:
+        if name in table:
+            return make_unique([str(v) for v in table.pop(name)]).tolist()
+    return [f"{word}{i}" for i in range(len(table))]
