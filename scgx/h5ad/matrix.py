@@ -126,7 +126,9 @@ class Matrix:
             for run in np.split(ordered, breaks):
                 block = self.slice(int(run[0]), int(run[-1]) + 1)
                 parts.append(block[run - run[0]])
-        whole = np.concatenate(parts) if self.kind == "dense" else sparse.vstack(parts, format="csr")
+        whole = (
+            np.concatenate(parts) if self.kind == "dense" else sparse.vstack(parts, format="csr")
+        )
         return whole[np.searchsorted(ordered, rows)]
 
 

@@ -24,7 +24,9 @@ def kind(path: Path) -> str:
         if any((path / mark).exists() for mark in (".zgroup", ".zattrs", "zarr.json")):
             return "zarr"
         if any(path.glob("matrix.mtx*")):
-            raise InputError("is a Matrix Market folder", fix="scgx transpose reads it", file=str(path))
+            raise InputError(
+                "is a Matrix Market folder", fix="scgx transpose reads it", file=str(path)
+            )
         raise InputError("is a folder and no cells", file=str(path))
     with open(path, "rb") as file:
         head = file.read(4096)

@@ -1,14 +1,14 @@
 """In which units a matrix is: declared by who wrote it, else found out from its values.
 
-    counts         whole numbers, not negative
-    log1p-cp10k    log(1 + counts scaled to 10,000 per cell)
-    log1p-counts   log(1 + counts): expm1 is whole
-    tfidf          term frequency times inverse document frequency (never detected, only declared)
-    binary         0 and 1
-    clr            centred log ratio (antibodies; never detected)
-    scaled-counts  linear, depth-normalised: CPM, TPM, size factors
-    scaled         z-scores: negative values
-    unknown        NaN or infinite values, or nothing stored
+counts         whole numbers, not negative
+log1p-cp10k    log(1 + counts scaled to 10,000 per cell)
+log1p-counts   log(1 + counts): expm1 is whole
+tfidf          term frequency times inverse document frequency (never detected, only declared)
+binary         0 and 1
+clr            centred log ratio (antibodies; never detected)
+scaled-counts  linear, depth-normalised: CPM, TPM, size factors
+scaled         z-scores: negative values
+unknown        NaN or infinite values, or nothing stored
 """
 
 from collections.abc import Iterator
@@ -20,9 +20,7 @@ from scgx.errors import DataError
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.reader import Cells
 
-UNITS = (
-    "counts log1p-cp10k log1p-counts tfidf binary clr scaled-counts scaled unknown".split()
-)
+UNITS = ["counts", "log1p-cp10k", "log1p-counts", "tfidf", "binary", "clr", "scaled-counts", "scaled", "unknown"]
 _ROWS = 512
 _MAX_LOG = 12.0
 

@@ -162,7 +162,10 @@ class _Sparse:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         small = self.nnz < 2**31 and self.n_var < 2**31
         write_array(self.item, "indptr", indptr.astype(np.int32 if small else np.int64))
-        del self.item["indptr"].attrs["encoding-type"], self.item["indptr"].attrs["encoding-version"]
+        del (
+            self.item["indptr"].attrs["encoding-type"],
+            self.item["indptr"].attrs["encoding-version"],
+        )
         self.item.attrs["encoding-type"] = "csr_matrix"
         self.item.attrs["encoding-version"] = "0.1.0"
         self.item.attrs["shape"] = np.array([len(lengths), self.n_var], dtype=np.int64)
@@ -224,7 +227,11 @@ def _packing(cells: Cells) -> dict[str, object]:
     item = cells.h5["X"]
     item = item["data"] if isinstance(item, h5py.Group) else item
     if item.compression == "gzip":
-        return {"compression": "gzip", "compression_opts": item.compression_opts, "shuffle": item.shuffle}
+        return {
+            "compression": "gzip",
+            "compression_opts": item.compression_opts,
+            "shuffle": item.shuffle,
+        }
     return {"compression": "lzf"} if item.compression == "lzf" else {}
 
 
