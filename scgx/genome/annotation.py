@@ -122,13 +122,14 @@ def _kind(first: list[str], name: str) -> tuple[str, str]:
         return "gtf", "\t"
     if len(columns) >= 3:
         return "table", "\t"
-    for separator in (",", ";"):
-        if body[0].count(separator) >= 2 and "\t" not in body[0]:
-            return "table", separator
-    if len(body[0].split()) >= 8:
+    words = body[0].split()
+    if len(words) >= 8 and _position(words[3]) and _position(words[4]):
         raise InputError(
             "line 1 has blanks where a GTF has tabs", fix="separate the columns by tabs", file=name
         )
+    for separator in (",", ";"):
+        if body[0].count(separator) >= 2 and "\t" not in body[0]:
+            return "table", separator
     raise InputError("neither GTF nor BED nor a table of genes", file=name)
 
 

@@ -19,6 +19,7 @@ from scgx.errors import InputError
 _CHUNK = 4 << 20
 _LONGEST_LINE = 64 << 20
 _DAMAGED = (EOFError, igzip.BadGzipFile, cast("type[Exception]", isal_zlib.error))
+_BOM = b"\xef\xbb\xbf"
 _KINDS = {
     b"\x89HDF": "an HDF5 file",
     b"PK\x03\x04": "a zip archive",
@@ -68,6 +69,8 @@ def blocks(path: str | Path, name: str) -> Iterator[tuple[Place, bytes]]:
     with _open(path) as file:
         while chunk := _read(file, Place(path, name, offset)):
             text = rest + chunk
+            if offset == 0 and text.startswith(_BOM):
+                text, offset = text[len(_BOM) :], len(_BOM)
             cut = text.rfind(b"\n") + 1
             if cut == 0 and len(text) > _LONGEST_LINE:
                 raise InputError("a line longer than 64 MB; is this text?", file=name)
@@ -85,8 +88,7 @@ def numbered(path: str | Path, name: str) -> Iterator[tuple[int, str]]:
     for _, block in blocks(path, name):
         for line in decode(block).split("\n")[:-1]:
             number += 1
-            line = line.removesuffix("\r")
-            yield number, line.removeprefix("\ufeff") if number == 1 else line
+            yield number, line.removesuffix("\r")
 
 
 def head(path: str | Path, name: str) -> list[str]:
