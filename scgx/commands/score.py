@@ -1,0 +1,131 @@
+"""`scgx score`: is a prediction any good, and better than what costs nothing?"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scgx import progress
+from scgx.commands import _options as opt
+from scgx.errors import UsageError
+from scgx.h5ad import streams
+from scgx.h5ad.memory import parse_memory
+
+if TYPE_CHECKING:
+    from scgx.h5ad.reader import Cells
+
+PANEL = "judge"
+
+
+def score(
+    truth: Annotated[str, typer.Argument(metavar="TRUTH", help="measured cells, or -")],
+    guesses: Annotated[list[str], typer.Argument(metavar="GUESS...", help="predictions, or -")],
+    task: Annotated[
+        str | None, typer.Option("--task", help="what is scored (the guess says, else this)")
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option("--train", metavar="FILE", help="training cells of the baselines")
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option("--baseline", metavar="MODEL", help="fit it and print it too; repeatable"),
+    ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option("--covariate", metavar="COLUMN", help="of the group mean; repeatable"),
+    ] = None,
+    label: opt.LabelOpt = None,
+    per: Annotated[
+        list[str] | None,
+        typer.Option("--per", metavar="COLUMN", help="a table per level; repeatable"),
+    ] = None,
+    modality: opt.ModalityOpt = None,
+    units: Annotated[
+        str | None, typer.Option("--units", help="units of guesses that do not say")
+    ] = None,
+    layer: opt.LayerOpt = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="FILE", help="every table as TSV")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
+    ] = None,
+    json: opt.JsonOpt = False,
+    seed: opt.SeedOpt = 0,
+    memory: opt.MemoryOpt = None,
+    threads: opt.ThreadsOpt = None,
+    tmpdir: opt.TmpdirOpt = None,
+    quiet: opt.QuietOpt = False,
+) -> None:
+    """Score predictions on the test rows, beside baselines, a ceiling and an interval.
+
+    Cells and features pair by name. The trivial baselines come from the training rows of TRUTH, else
+    from what the guess carries, else from --train. The last lines say whether a guess beats the best
+    baseline.
+
+    Example:
+    scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -
+    """
+    if [truth, *guesses, train].count("-") > 1:
+        raise UsageError("only one of the files can be stdin", fix="name the others by path")
+    budget = parse_memory(memory)
+    if plot is not None:
+        from scgx import plots
+
+        plots.check_kind(plot)
+    streams.use_tmpdir(tmpdir)
+    with ExitStack() as stack:
+        wanted = [truth, *guesses, *([train] if train is not None else [])]
+        sources = [stack.enter_context(streams.source(name)) for name in wanted]
+        from scgx.learn.threads import limit
+
+        limit(threads)
+        from scgx import registry
+        from scgx.commands import _score_tables
+        from scgx.commands._score_shipped import Ask, fitter, source_of
+        from scgx.h5ad.reader import open_cells
+
+        opened = [
+            stack.enter_context(open_cells(src.path, name=src.name, memory=budget))
+            for src in sources
+        ]
+        measured, predicted = opened[0], opened[1 : 1 + len(guesses)]
+        training = opened[-1] if train is not None else None
+        module = registry.load("tasks", task or _task_of(predicted))
+        shipped = Ask(measured, training, source_of(predicted), list(covariate or []), seed, budget)
+        request = module.Request(
+            truth=measured, guesses=predicted, train=training, baselines=list(baseline or []),
+            fitted=fitter(shipped), label=label, covariates=list(covariate or []),
+            per=list(per or []), modality=modality, units=units, layer=layer,
+            picture=plot is not None, seed=seed, memory=budget, say=progress.say,
+        )  # fmt: skip
+        scores = module.score(request)
+        for note in scores.notes:
+            progress.say(note)
+        if table is not None:
+            with streams.sink(str(table)) as dst:
+                dst.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
+        if plot is not None and scores.picture is not None:
+            plots.score(scores.picture, plot)
+        if json:
+            import json as encoder
+
+            facts = _score_tables.to_json(scores)
+            sys.stdout.write(encoder.dumps(facts, indent=1, sort_keys=True) + "\n")
+            return
+        for one in _score_tables.tables(scores):
+            progress.table(one.title, one.columns, _score_tables.words(one))
+            sys.stdout.write("\n")
+        for verdict in scores.verdicts:
+            sys.stdout.write(verdict.sentence + "\n")
+
+
+def _task_of(guesses: "Sequence[Cells]") -> str:
+    """What the guesses say they are; one task at a time."""
+    found = {str(guess.scgx.get("task", "modality")) for guess in guesses}
+    if len(found) > 1:
+        raise UsageError(f"the guesses are of several tasks: {', '.join(sorted(found))}")
+    return found.pop()

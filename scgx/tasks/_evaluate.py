@@ -1,0 +1,59 @@
+"""One guess against the truth, panel by panel, through any number of metrics."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scgx import registry
+from scgx.metrics._panel import Design, Panel, Result, Side
+from scgx.tasks._rows import Rows
+
+GENE_SET = "@200"  # the suffix of a metric that rests on the most variable features alone
+Results = Mapping[str, Result]
+
+
+class Truth:
+    """The truth in panels; the last one is kept with its ranks, since every guess asks for it."""
+
+    def __init__(self, rows: Rows, n_cells: int, n_features: int, width: int) -> None:
+        self.rows = rows
+        self.n_cells = n_cells
+        self.n_features = n_features
+        self.width = width
+        self._last: tuple[slice, Side] | None = None
+
+    def panels(self) -> list[slice]:
+        """Runs of features that are worked on at a time."""
+        starts = range(0, self.n_features, self.width)
+        return [slice(i, min(i + self.width, self.n_features)) for i in starts]
+
+    def side(self, columns: slice) -> Side:
+        """The truth's side of a panel."""
+        if self._last is None or self._last[0] != columns:
+            values = np.asarray(self.rows.panel(columns), dtype=np.float64)
+            self._last = (columns, Side(values))
+        return self._last[1]
+
+
+def width_for(n_cells: int, n_features: int, design: Design, memory: int) -> int:
+    """How many features fit a quarter of the budget, with ranks, sums and draws (at least 16)."""
+    draws, parts = design.weights.shape
+    types = len(design.type_names) + 2
+    per_feature = 8 * (12 * n_cells + 12 * draws + 5 * types * parts)
+    return int(np.clip(memory // 4 // per_feature, 16, max(16, n_features)))
+
+
+def evaluate(truth: Truth, guess: Rows, design: Design, metrics: Sequence[str]) -> Results:
+    """Results by metric id; `@200` is added to the id for the set of variable features."""
+    made = [registry.load("metrics", name.replace("_", "-")).Metric(design) for name in metrics]
+    for columns in truth.panels():
+        values = np.asarray(guess.panel(columns), dtype=np.float64)
+        panel = Panel(truth.side(columns), Side(values), columns, design)
+        for metric in made:
+            metric.update(panel)
+    results = {metric.id: metric.result() for metric in made}
+    if design.variable is not None:
+        for metric in made:
+            if metric.gene_sets:
+                results[metric.id + GENE_SET] = metric.result("variable")
+    return results

@@ -1,0 +1,202 @@
+"""Which cell of a guess belongs to which cell of the truth: by name, and never a trained one."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scgx.errors import DataError
+from scgx.h5ad.features import modalities
+from scgx.h5ad.names import hash_names
+from scgx.h5ad.reader import Cells
+
+Array = np.ndarray
+
+LEAK = 0.05  # barcodes recur between studies; more than this share of trained names is no chance
+
+
+class Split(NamedTuple):
+    """What the truth says about its parts; `id` and `by` are empty where it says nothing."""
+
+    test: Array
+    train: Array
+    id: str
+    by: str
+    found: bool
+
+
+class Guess(NamedTuple):
+    """One file of predictions: rows and columns of it, in the order of the scored names."""
+
+    cells: Cells
+    name: str
+    rows: Array
+    columns: Array
+    coverage: float
+
+
+class Pairing(NamedTuple):
+    """The scored cells and features: positions in the truth, both in the order of their names."""
+
+    rows: Array
+    names: Array
+    columns: Array
+    modality: str
+    guesses: tuple[Guess, ...]
+    left_out: int
+    notes: tuple[str, ...]
+
+    def covered(self) -> "Pairing":
+        """Only the cells that every guess covers."""
+        kept = np.all([guess.rows >= 0 for guess in self.guesses], axis=0)
+        if not kept.any():
+            raise DataError("no test row is covered by every guess", fix="score them one by one")
+        guesses = tuple(guess._replace(rows=guess.rows[kept]) for guess in self.guesses)
+        return self._replace(rows=self.rows[kept], names=self.names[kept], guesses=guesses)
+
+
+def split_of(truth: Cells) -> Split:
+    """The parts of the truth; without a split every row is a test row."""
+    recorded = truth.scgx.get("split")
+    facts = json.loads(recorded) if isinstance(recorded, str) else {}
+    nothing = np.zeros(0, dtype=np.int64)
+    if "split" not in truth.obs:
+        return Split(np.arange(truth.n_obs), nothing, "", "", False)
+    words = truth.obs.strings("split")
+    test, train = np.flatnonzero(words == "test"), np.flatnonzero(words == "train")
+    if not len(test):
+        raise DataError(
+            "no row has split = test", fix="scgx split makes test rows", file=truth.name
+        )
+    return Split(test, train, str(facts.get("id", "")), str(facts.get("by") or ""), True)
+
+
+def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | None) -> Pairing:
+    """Match every guess to the truth by names; refuse what cannot be scored honestly."""
+    for cells in (truth, *guesses):
+        cells.require_unique("obs", "var")
+    notes: list[str] = []
+    position = {name: i for i, name in enumerate(truth.obs_names)}
+    for guess in guesses:
+        _refuse_strangers(guess, position, truth)
+    wanted = split.test[np.argsort(truth.obs_names[split.test].astype(str), kind="stable")]
+    trained = _trained(truth, guesses, wanted, split)
+    wanted, left_out = wanted[~trained], int(trained.sum())
+    if left_out:
+        notes.append(f"{left_out:,} test cells share a name with a trained cell and are left out")
+    columns, kind = _features(truth, guesses, modality)
+    shared = truth.var_names[columns]
+    names = truth.obs_names[wanted]
+    labels = _labels(guesses)
+    paired = []
+    for guess, label in zip(guesses, labels, strict=True):
+        rows = _find(guess.obs_names, names)
+        if not np.any(rows >= 0):
+            raise DataError("holds none of the test rows", file=guess.name)
+        covered = float(np.mean(rows >= 0))
+        more = int(np.count_nonzero(_find(names, guess.obs_names) < 0))
+        if more:
+            notes.append(f"{label}: {more:,} rows are no test rows and are not scored")
+        paired.append(Guess(guess, label, rows, _find(guess.var_names, shared), covered))
+    return Pairing(wanted, names, columns, kind, tuple(paired), left_out, tuple(notes))
+
+
+def training_rows(train: Cells, truth: Cells, pairing: Pairing) -> tuple[Array, Array]:
+    """Rows of another file that trained (all, without a split), and its scored columns."""
+    train.require_unique("obs", "var")
+    rows = np.arange(train.n_obs)
+    if "split" in train.obs:
+        rows = np.flatnonzero(train.obs.strings("split") == "train")
+    rows = rows[~np.isin(hash_names(train.obs_names[rows]), hash_names(pairing.names))]
+    if not len(rows):
+        raise DataError("has no training rows besides the scored cells", file=train.name)
+    columns = _find(train.var_names, truth.var_names[pairing.columns])
+    lacking = int(np.count_nonzero(columns < 0))
+    if lacking:
+        raise DataError(
+            f"lacks {lacking:,} of the {len(columns):,} scored features",
+            fix="name a file with the same features as --train",
+            file=train.name,
+        )
+    names = train.obs_names[rows].astype(str)
+    return rows[np.argsort(names, kind="stable")], columns
+
+
+def _refuse_strangers(guess: Cells, position: dict[str, int], truth: Cells) -> None:
+    strangers = [name for name in guess.obs_names if name not in position]
+    if strangers:
+        raise DataError(
+            f"{len(strangers):,} of {guess.n_obs:,} rows are not in {truth.name}: {strangers[0]!r}",
+            fix="score against the file that was predicted from",
+            file=guess.name,
+        )
+
+
+def _trained(truth: Cells, guesses: Sequence[Cells], rows: Array, split: Split) -> Array:
+    """Which of the scored rows some guess was trained on; too many, or one split, is refused."""
+    hashes = hash_names(truth.obs_names[rows])
+    found = np.zeros(len(rows), dtype=bool)
+    for guess in guesses:
+        seen = guess.scgx.get("train_cells")
+        if not isinstance(seen, np.ndarray):
+            continue
+        mine = np.isin(hashes, seen.astype(np.uint64))
+        same = bool(split.id) and split.id == str(guess.scgx.get("split_id", ""))
+        if mine.any() and (same or mine.mean() > LEAK):
+            raise DataError(
+                f"{int(mine.sum()):,} of {len(rows):,} scored cells were trained on",
+                fix="train on the training rows of this split, or score other cells",
+                file=guess.name,
+            )
+        found |= mine
+    return found
+
+
+def _features(truth: Cells, guesses: Sequence[Cells], modality: str | None) -> tuple[Array, str]:
+    """Columns of the truth that every guess has, sorted by name, and their modality."""
+    kinds = modalities(truth.var)
+    shared = set(truth.var_names.tolist())
+    for guess in guesses:
+        shared &= set(guess.var_names.tolist())
+        if not shared:
+            raise DataError(
+                f"shares no feature with {truth.name}",
+                fix="names of features must agree; scgx info shows them",
+                file=guess.name,
+            )
+    columns = np.array([i for i, name in enumerate(truth.var_names) if name in shared])
+    found = sorted(set(kinds[columns].tolist()))
+    if modality is None and len(found) > 1:
+        raise DataError(
+            f"the guess holds several modalities ({', '.join(found)})",
+            fix=f"name one: --modality {found[0]}",
+        )
+    chosen = modality or found[0]
+    columns = columns[kinds[columns] == chosen]
+    if not len(columns):
+        raise DataError(f"no {chosen} feature is in every guess", fix=f"there is {found[0]}")
+    order = np.argsort(truth.var_names[columns].astype(str), kind="stable")
+    return columns[order], chosen
+
+
+def _labels(guesses: Sequence[Cells]) -> list[str]:
+    """A short, unique name for each guess: its model, else its file."""
+    labels: list[str] = []
+    for guess in guesses:
+        recorded = guess.scgx.get("model")
+        facts = json.loads(recorded) if isinstance(recorded, str) else {}
+        file = guess.name.rsplit("/", 1)[-1].removesuffix(".h5ad")
+        label = str(facts.get("name") or file or "guess")
+        if label in labels and file not in labels:
+            label = file
+        while label in labels:
+            label += "'"
+        labels.append(label)
+    return labels
+
+
+def _find(names: Array, wanted: Array) -> Array:
+    """Where each wanted name is among `names`, -1 where it is not."""
+    position = {name: i for i, name in enumerate(names)}
+    return np.array([position.get(name, -1) for name in wanted], dtype=np.int64)

@@ -1,0 +1,134 @@
+"""How well one half of the reads predicts the other: a ceiling, and a pessimistic one.
+
+A cell is measured once, so its replicate is made by dealing its counts to two halves at random.
+Each half is normalised on its own and one is scored against the other. Both have half the depth,
+so a model that averages over cells can score above it, and does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from scgx.errors import DataError
+from scgx.h5ad.features import columns_of
+from scgx.h5ad.names import hash_names
+from scgx.h5ad.reader import Cells
+from scgx.h5ad.units import counts_key
+from scgx.metrics._panel import Design
+from scgx.tasks._conversion import Reading, from_counts
+from scgx.tasks._evaluate import Truth, evaluate, width_for
+from scgx.tasks._pairing import Pairing
+from scgx.tasks._rows import Array, Held
+from scgx.tasks._scores import Spread
+
+SEEDS = 5
+_CELLS = 5_000
+_ENTRIES = 20_000_000
+
+
+def replicate(
+    truth: Cells,
+    pairing: Pairing,
+    units: str,
+    design: Design,
+    metrics: Sequence[str],
+    *,
+    seed: int,
+) -> dict[str, Spread] | None:
+    """Each metric's mean and deviation over five thinnings; None where there are no counts."""
+    try:
+        key = counts_key(truth, pairing.modality)
+    except DataError:
+        return None
+    how = from_counts(units)
+    counts = counts_of(truth, key, pairing)
+    if how is None or counts is None:
+        return None
+    some = counts.chosen
+    inside = replace(
+        design, parts=np.zeros(len(some), dtype=np.intp), weights=np.zeros((0, 1)), rival=None,
+        types=None if design.types is None else design.types[some],
+    )  # fmt: skip
+    width = width_for(len(some), design.n_features, inside, memory=1 << 30)
+    found: dict[str, list[float]] = {}
+    for one, other in halves(counts, how, seed=seed):
+        part = Truth(one, len(some), design.n_features, width)
+        for name, result in evaluate(part, other, inside, metrics).items():
+            if result.value is not None:
+                found.setdefault(name, []).append(result.value)
+    return {
+        name: Spread(float(np.mean(values)), float(np.std(values, ddof=1)))
+        for name, values in found.items()
+        if len(values) == SEEDS
+    }
+
+
+class Counts(NamedTuple):
+    """Counts of some scored cells: CSR over the whole modality, and their recorded totals."""
+
+    matrix: sparse.csr_array
+    totals: Array
+    scored: Array
+    chosen: Array
+
+
+def counts_of(truth: Cells, key: str, pairing: Pairing) -> Counts | None:
+    """Counts of up to 5,000 scored cells (by hash of the name); None where they are not whole.
+
+    `chosen` says which of the scored cells are held.
+    """
+    rows, columns, modality = pairing.rows, pairing.columns, pairing.modality
+    everything = columns_of(truth, modality)
+    order = everything[np.argsort(truth.var_names[everything].astype(str), kind="stable")]
+    limit = min(_CELLS, max(100, _ENTRIES // max(1, _per_row(truth, key))))
+    by_hash = np.argsort(hash_names(truth.obs_names[rows]), kind="stable")
+    chosen = np.sort(by_hash[:limit])
+    ordered = np.argsort(rows[chosen], kind="stable")
+    parts = [
+        sparse.csr_array(block.X)
+        for block in truth.blocks(key, rows=rows[chosen][ordered], columns=order)
+    ]
+    matrix = sparse.vstack(parts, format="csr")[np.argsort(ordered)]
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    if len(matrix.data) == 0 or (matrix.data != np.rint(matrix.data)).any():
+        return None
+    column = f"total_counts_{modality}"
+    totals = np.asarray(matrix.sum(axis=1)).ravel()
+    if column in truth.obs:
+        recorded = truth.obs.numbers(column)[rows[chosen]]
+        totals = np.where(np.isfinite(recorded), np.maximum(recorded, totals), totals)
+    place = {int(column): i for i, column in enumerate(order)}
+    scored = np.array([place[int(column)] for column in columns])
+    return Counts(matrix, totals, scored, chosen)
+
+
+def halves(counts: Counts, reading: Reading, *, seed: int) -> Iterator[tuple[Held, Held]]:
+    """Five pairs of halves in the scored units, for the scored features."""
+    whole = counts.matrix
+    data = whole.data.astype(np.int64)
+    rest = np.rint(counts.totals - np.asarray(whole.sum(axis=1)).ravel()).astype(np.int64)
+    for draw in range(SEEDS):
+        rng = np.random.default_rng([seed, draw])
+        first = rng.binomial(data, 0.5)
+        unseen = rng.binomial(np.maximum(rest, 0), 0.5)
+        yield (
+            _half(whole, first, unseen, counts.scored, reading),
+            _half(whole, data - first, np.maximum(rest, 0) - unseen, counts.scored, reading),
+        )
+
+
+def _half(
+    whole: sparse.csr_array, data: Array, unseen: Array, scored: Array, reading: Reading
+) -> Held:
+    half = sparse.csr_array((data, whole.indices, whole.indptr), shape=whole.shape)
+    totals = np.asarray(half.sum(axis=1)).ravel() + unseen
+    made = sparse.csr_array(reading.convert(half, totals.astype(np.float64)))
+    return Held(sparse.csc_array(made)[:, scored])
+
+
+def _per_row(truth: Cells, key: str) -> int:
+    return int(truth.matrix(key).nnz // max(1, truth.n_obs))
