@@ -15,6 +15,7 @@ from scipy import sparse
 
 from scgx.errors import DataError, InputError
 from scgx.h5ad.blocks import Block
+from scgx.h5ad.slabs import Slabs
 
 _SLAB = 1 << 21
 
@@ -37,6 +38,16 @@ class Matrix:
     def nnz(self) -> int:
         """Stored entries."""
         return self.item["data"].shape[0] if self.kind != "dense" else self.shape[0] * self.shape[1]
+
+    @cached_property
+    def indices(self) -> Slabs:
+        """Column (CSR) or row (CSC) indices."""
+        return Slabs(self.item["indices"])
+
+    @cached_property
+    def data(self) -> Slabs:
+        """Stored values."""
+        return Slabs(self.item["data"])
 
     @cached_property
     def indptr(self) -> np.ndarray:
@@ -84,7 +95,7 @@ class Matrix:
 
     def _csr_rows(self, start: int, stop: int) -> sparse.csr_array:
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
-        indices, data = self.item["indices"][lo:hi], self.item["data"][lo:hi]
+        indices, data = self.indices.read(lo, hi), self.data.read(lo, hi)
         indptr = self.indptr[start : stop + 1] - lo
         check_indices(indices, self.shape[1], self.where)
         return canonical(data, indices, indptr, (stop - start, self.shape[1]), self.where)
@@ -94,14 +105,14 @@ class Matrix:
         rows, cols, values = [], [], []
         for lo in range(0, self.nnz, _SLAB):
             hi = min(lo + _SLAB, self.nnz)
-            index = self.item["indices"][lo:hi]
+            index = self.indices.read(lo, hi)
             check_indices(index, self.shape[0], self.where)
             inside = np.flatnonzero((index >= start) & (index < stop))
             if len(inside):
                 rows.append((index[inside] - start).astype(np.int32))
                 column = np.searchsorted(self.indptr, inside + lo, side="right") - 1
                 cols.append(column.astype(np.int32))
-                values.append(self.item["data"][lo:hi][inside])
+                values.append(self.data.read(lo, hi)[inside])
         shape = (stop - start, self.shape[1])
         if not rows:
             return sparse.csr_array(shape, dtype=self.dtype)

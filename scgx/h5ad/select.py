@@ -16,10 +16,11 @@ from scgx.h5ad.encoding import read_frame
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.matrix import Matrix, check_indices, cut
 from scgx.h5ad.reader import Cells
+from scgx.h5ad.slabs import ahead
 from scgx.h5ad.totals import Totals
 from scgx.h5ad.writer import Writer
 
-_SLAB = 1 << 20
+_SLAB = 1 << 19
 
 
 def select_columns(
@@ -77,9 +78,8 @@ def csr_columns(
     lookup = np.full(matrix.shape[1], -1, dtype=np.int32)
     lookup[columns] = np.arange(len(columns), dtype=np.int32)
     ordered = bool((np.diff(columns) > 0).all())
-    for start, stop in cut(matrix.indptr, _SLAB):
-        lo, hi = int(matrix.indptr[start]), int(matrix.indptr[stop])
-        indices, data = matrix.item["indices"][lo:hi], matrix.item["data"][lo:hi]
+    for start, stop, indices, data in ahead(_slabs(matrix)):
+        lo = matrix.indptr[start]
         indptr = matrix.indptr[start : stop + 1] - lo
         check_indices(indices, matrix.shape[1], matrix.where)
         if totals is not None:
@@ -94,6 +94,13 @@ def csr_columns(
         if not ordered:
             block.sort_indices()
         yield Block(start, block)
+
+
+def _slabs(matrix: Matrix) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """(first row, end, indices, data) of one slab after another."""
+    for start, stop in cut(matrix.indptr, _SLAB):
+        lo, hi = int(matrix.indptr[start]), int(matrix.indptr[stop])
+        yield start, stop, matrix.indices.read(lo, hi), matrix.data.read(lo, hi)
 
 
 def _select_aligned(

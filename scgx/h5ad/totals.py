@@ -29,8 +29,10 @@ class Totals:
         """Add rows from `start` on, as the arrays of a CSR matrix."""
         for name, mask in self._masks.items():
             values = data if mask.all() else np.where(mask[indices], data, 0)
-            running = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-            self.sums[name][start : start + len(indptr) - 1] = np.diff(running[indptr])
+            filled = np.flatnonzero(np.diff(indptr))  # reduceat has no notion of an empty row
+            if len(filled):
+                sums = np.add.reduceat(values, indptr[filled], dtype=np.float64)
+                self.sums[name][start + filled] = sums
 
     def add_block(self, start: int, block: sparse.csr_array | np.ndarray) -> None:
         """Add a block of rows with all columns, CSR or dense."""

@@ -7,8 +7,6 @@ model computes.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +20,7 @@ from scgx.errors import DataError
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.reader import Cells
+from scgx.h5ad.slabs import ahead
 from scgx.learn.convert import Conversion, totals_of
 from scgx.learn.model import CellBlock
 
@@ -137,7 +136,7 @@ class Batches:
         """Batches of `size` rows; the next buffer is read while this one is used."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
         buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
-        for chunk, x, y, weight in _ahead(self._buffer(chunk) for chunk in buffers):
+        for chunk, x, y, weight in ahead(self._buffer(chunk) for chunk in buffers):
             for start in range(0, len(chunk), size):
                 part = slice(start, start + size)
                 yield Batch(chunk[part], x[part], y[part], None if weight is None else weight[part])
@@ -199,36 +198,3 @@ def _without_nan(block: sparse.csr_array | np.ndarray) -> sparse.csr_array | np.
 
 def _dense(block: sparse.csr_array | np.ndarray) -> np.ndarray:
     return block if isinstance(block, np.ndarray) else block.toarray()
-
-
-def _ahead(items: Iterator[Batch]) -> Iterator[Batch]:
-    """The same items, each made in a thread while the one before is used."""
-    done = object()
-    ready: queue.Queue[object] = queue.Queue(maxsize=1)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for item in items:
-                while not stop.is_set():
-                    try:
-                        ready.put(item, timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
-                if stop.is_set():
-                    return
-            ready.put(done)
-        except BaseException as error:  # handed to the caller, who raises it
-            ready.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not done:
-            if isinstance(item, BaseException):
-                raise item
-            yield item  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
