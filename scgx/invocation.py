@@ -13,3 +13,8 @@ def remember(argv: list[str]) -> None:
 def command_line() -> str:
     """The command as a shell would read it."""
     return shlex.join(_argv) if _argv else "scgx"
+
+
+def hide(secret: str, shown: str) -> None:
+    """Put something else in the place of a word that must not be recorded (a password)."""
+    _argv[:] = [word.replace(secret, shown) for word in _argv]

@@ -128,7 +128,7 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
 
 def _genome_order(chrom: NDArray, start: NDArray) -> NDArray[np.int64]:
     rank = {name: i for i, name in enumerate(HG38)}
-    return np.lexsort((start, [rank[c] for c in chrom]))
+    return np.lexsort((start, np.array([rank[c] for c in chrom])))
 
 
 def _place_genes(rng: np.random.Generator, n: int) -> Genes:
@@ -193,9 +193,10 @@ def _link(rng: np.random.Generator, genes: Genes, peaks: Peaks) -> Links:
     gene, peak = [], []
     for chrom in dict.fromkeys(genes.chrom):
         here = np.flatnonzero(peaks.chrom == chrom)
-        for g in np.flatnonzero(genes.chrom == chrom):
-            low, high = np.searchsorted(centre[here], genes.tss[g] + np.array([-REACH, REACH + 1]))
-            gene.append(np.full(high - low, g))
+        for one in np.flatnonzero(genes.chrom == chrom):
+            ends = genes.tss[one] + np.array([-REACH, REACH + 1])
+            low, high = np.searchsorted(centre[here], ends)
+            gene.append(np.full(high - low, one))
             peak.append(here[low:high])
     g, p = np.concatenate(gene).astype(np.int64), np.concatenate(peak).astype(np.int64)
     distance = centre[p] - genes.tss[g]

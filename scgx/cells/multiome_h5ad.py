@@ -68,15 +68,16 @@ def _var(world: multiome.World) -> Frame:
     n, m = len(genes.ids), len(peaks.ids)
     modality = np.repeat(np.array([0, 1], dtype=np.int8), [n, m])
     words = np.array(["Gene Expression", "Peaks"], dtype=object)
+    chrom = np.concatenate([genes.chrom, peaks.chrom])
     return Frame(
         np.concatenate([genes.ids, peaks.ids]),
         {
             "gene_name": np.concatenate([genes.names, peaks.ids]),
             "feature_types": Categorical(modality, words),
-            "chrom": categorical(np.concatenate([genes.chrom, peaks.chrom])),
+            "chrom": categorical(chrom, [name for name in multiome.HG38 if name in set(chrom)]),
             "start": np.concatenate([genes.start, peaks.start]),
             "end": np.concatenate([genes.end, peaks.end]),
-            "strand": categorical([*genes.strand, *["."] * m]),
+            "strand": categorical([*genes.strand, *[None] * m], ["+", "-"]),
             "tss": np.concatenate([genes.tss, np.full(m, -1, dtype=np.int64)]),
         },
     )

@@ -1,69 +1,277 @@
 """`scgx fetch`: a public dataset by its name, or any address, as h5ad."""
 
+from __future__ import annotations
+
+import dataclasses
 import json as encoder
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scgx import progress
+from scgx import invocation, progress
 from scgx.commands import _options as opt
-from scgx.errors import UsageError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad import streams
+from scgx.h5ad.memory import parse_memory
+
+if TYPE_CHECKING:
+    from scgx.cells.fetched import Got, How
+    from scgx.datasets._cache import Cache, Entry
+    from scgx.datasets._dataset import Dataset, File
+    from scgx.datasets._download import Wish
 
 PANEL = "get"
 
 NameArg = Annotated[str, typer.Argument(metavar="NAME|URL", help="a dataset (--list), or https://")]
-Size = Annotated[int | None, typer.Option(min=1, help="of demo: how many", show_default=False)]
+SizeOpt = Annotated[int | None, typer.Option(min=1, help="of demo", show_default=False)]
+SeedOpt = Annotated[
+    int | None, typer.Option("--seed", min=0, help="of demo: same seed, same bytes")
+]
+ListOpt = Annotated[bool, typer.Option("--list", help="what there is, as a table")]
+InfoOpt = Annotated[str | None, typer.Option("--info", metavar="NAME", help="all about a dataset")]
+Sha256Opt = Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="what it must be")]
+FileOpt = Annotated[
+    list[str] | None,
+    typer.Option("--from-file", metavar="PATH", help="the file got by hand, one per part"),
+]
+OfflineOpt = Annotated[bool, typer.Option("--offline", help="use the cache, ask nobody")]
+VerifyOpt = Annotated[bool, typer.Option("--verify", help="hash what is cached again")]
 
 
 def fetch(
     name: NameArg = "",
     output: opt.OutputOpt = "-",
-    list_: Annotated[bool, typer.Option("--list", help="what there is, as a table")] = False,
-    info: Annotated[str | None, typer.Option(metavar="NAME", help="all about one dataset")] = None,
+    list_: ListOpt = False,
+    info: InfoOpt = None,
     json: opt.JsonOpt = False,
-    sha256: Annotated[str | None, typer.Option(metavar="HEX", help="what the bytes must be")] = None,
-    from_file: Annotated[
-        str | None, typer.Option(metavar="PATH", help="the file, got by hand; same checks")
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="ask the cache only")] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="hash cached files again")] = False,
+    sha256: Sha256Opt = None,
+    from_file: FileOpt = None,
+    offline: OfflineOpt = False,
+    verify: VerifyOpt = False,
     modality: opt.ModalityOpt = None,
-    cells: Size = None,
-    genes: Size = None,
-    peaks: Size = None,
-    seed: opt.SeedOpt = 0,
+    cells: SizeOpt = None,
+    genes: SizeOpt = None,
+    peaks: SizeOpt = None,
+    seed: SeedOpt = None,
     memory: opt.MemoryOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    genome_10x: opt.Genome10xOpt = None,
     history: opt.HistoryOpt = True,
     quiet: opt.QuietOpt = False,
 ) -> None:
-    """Get a public dataset as h5ad: cached, verified, resumed; `demo` is made offline.
+    """Get a public dataset as h5ad: cached, verified, resumed. `demo` is made offline.
 
-    Annotations (gencode-human) come as the file they are. Any https address works too.
+    Annotations (gencode-human) come as the file they are; any https address works too. The cache is
+    the platform's folder, or SCGX_CACHE.
 
     Example:
     scgx fetch demo | scgx filter-chrom X > x.h5ad
-    scgx fetch demo --cells 300 -o small.h5ad
+    scgx fetch --list
     """
     from scgx.datasets import _catalog
 
     if list_ or info:
-        _show(_catalog.names() if list_ else [info or ""], json=json, whole=bool(info))
+        _show(_catalog.names() if list_ else [str(info)], json=json, whole=not list_)
         return
     if not name:
         raise UsageError("name a dataset or an address", fix="see scgx fetch --list")
-    dataset = _catalog.load(name)
+    if json:
+        raise UsageError("--json goes with --list and --info")
+    dataset = _asked(name, sha256)
+    _refuse_misplaced(dataset, from_file, {"--cells": cells, "--genes": genes, "--peaks": peaks})
+    if seed is not None and dataset.recipe != "demo":
+        raise UsageError("--seed is for demo", fix=f"{dataset.name} is not drawn")
+    budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     with streams.sink(output) as dst:
-        from scgx.cells import multiome_h5ad
+        from scgx.cells.fetched import How
 
+        how = How(budget, modality, history, genome_10x, dst.piped)
+        if dataset.recipe == "demo":
+            _draw(dataset, dst.path, how, cells, genes, peaks, seed)
+        else:
+            got, annotation = _get(dataset, from_file or [], offline=offline, verify=verify)
+            packed = output == "-" or output.endswith(".gz")
+            _write(dataset, got, annotation, dst.path, how, packed=packed)
+
+
+def _draw(
+    dataset: Dataset,
+    path: Path,
+    how: How,
+    cells: int | None,
+    genes: int | None,
+    peaks: int | None,
+    seed: int | None,
+) -> None:
+    """The demo, of the size asked for."""
+    from scgx.cells import fetched, multiome_h5ad
+    from scgx.datasets import demo
+
+    with streams.temporary(path.parent) as whole:
         multiome_h5ad.write(
-            dst.path,
-            cells=cells or 1200,
-            genes=genes or 300,
-            peaks=peaks or 1500,
-            seed=seed,
-            keep_history=history,
+            whole if how.modality else path,
+            cells=cells or demo.CELLS,
+            genes=genes or demo.GENES,
+            peaks=peaks or demo.PEAKS,
+            seed=demo.SEED if seed is None else seed,
+            keep_history=how.keep_history,
         )
+        if how.modality:
+            fetched.drop_other(whole, path, dataset, how)
+
+
+def _write(
+    dataset: Dataset, got: list[Got], genes: Entry | None, path: Path, how: How, *, packed: bool
+) -> None:
+    """The output, by the dataset's recipe; `packed` = a gz file may stay one."""
+    from scgx.cells import fetched
+
+    recipe = dataset.recipe
+    if recipe == "address":
+        recipe = fetched.sniffed(got[0].entry)
+    if recipe == "raw":
+        if how.modality:
+            raise DataError("is no cells: --modality does not apply", file=dataset.name)
+        unpacked = not packed and got[0].file.format.endswith(".gz")
+        fetched.write_raw(got[0], dataset, path, unpacked=unpacked)
+    elif recipe == "pair":
+        fetched.write_pair(got, dataset, path, how, genes=genes)
+    else:
+        fetched.write_cells(got[0], dataset, path, how)
+
+
+def _asked(name: str, sha256: str | None) -> Dataset:
+    """The dataset of a name, or one made up for an address."""
+    from scgx.datasets import _address, _catalog
+    from scgx.datasets._dataset import Dataset, File
+
+    if sha256 is not None:
+        sha256 = sha256.lower().removeprefix("sha256:")
+        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+            raise UsageError("--sha256 takes 64 hexadecimal digits")
+    if "://" in name:
+        shown = _address.public(name)
+        invocation.hide(name, shown)
+        _address.check(_address.mirrored(name), checksum=bool(sha256))
+        file = File(format=_format_of(shown), urls=(name,), sha256=sha256)
+        return Dataset(shown[-80:], "address", shown, (file,), recipe="address")
+    dataset = _catalog.load(name)
+    if not dataset.ready:
+        formats = ", ".join(dict.fromkeys(file.format for file in dataset.files)) or "SOMA"
+        raise DataError(f"not yet: nothing here converts its {formats}", file=name)
+    if sha256 is not None:
+        if len(dataset.files) != 1:
+            raise UsageError("--sha256 is for one file", fix=f"{name} has none or several")
+        files = (dataclasses.replace(dataset.files[0], sha256=sha256),)
+        dataset = dataclasses.replace(dataset, files=files)
+    return dataset
+
+
+def _format_of(url: str) -> str:
+    """What the end of an address says; the content decides in the end."""
+    path = url.partition("?")[0].lower()
+    for suffix in (".h5ad.gz", ".gtf.gz", ".gff3.gz", ".bed.gz", ".tsv.gz", ".csv.gz", ".gz"):
+        if path.endswith(suffix):
+            return suffix[1:] if suffix != ".gz" else "unknown.gz"
+    return "h5ad" if path.endswith((".h5ad", ".h5", ".h5mu", ".loom")) else ""
+
+
+def _refuse_misplaced(
+    dataset: Dataset, from_file: list[str] | None, sizes: dict[str, int | None]
+) -> None:
+    for option, value in sizes.items():
+        if value is not None and dataset.recipe != "demo":
+            raise UsageError(f"{option} is for demo", fix=f"{dataset.name} is as large as it is")
+    parts = len(dataset.files) or 2
+    if from_file and (dataset.recipe == "demo" or len(from_file) != parts):
+        needs = "none" if dataset.recipe == "demo" else str(parts)
+        raise UsageError(
+            f"{dataset.name} is made of {needs} files, --from-file names {len(from_file)}"
+        )
+
+
+def _get(
+    dataset: Dataset, by_hand: list[str], *, offline: bool, verify: bool
+) -> tuple[list[Got], Entry | None]:
+    """All files of a dataset, and its annotation, in the cache."""
+    from scgx.cells.fetched import Got
+    from scgx.datasets import _catalog, _download
+    from scgx.datasets._cache import open_cache
+
+    cache = open_cache()
+    wish = _download.Wish(offline, verify, _download.Policy.of_environment())
+    got = []
+    for file, path in _files(dataset, cache, wish, by_hand):
+        label = f"{dataset.name} {file.part}".strip()
+        if path is not None:
+            entry = _download.from_file(cache, file, Path(path), label=label)
+        else:
+            entry = _download.fetch(cache, file, wish, label=label)
+        got.append(Got(file, entry))
+    genes = None
+    if dataset.annotation:
+        file = _catalog.load(dataset.annotation).files[0]
+        genes = _download.fetch(cache, file, wish, label=dataset.annotation)
+    return got, genes
+
+
+def _files(
+    dataset: Dataset, cache: Cache, wish: Wish, by_hand: list[str]
+) -> list[tuple[File, str | None]]:
+    from scgx.datasets import _catalog
+
+    if by_hand:
+        files = dataset.files or _catalog.parts(dataset.name)
+        return list(zip(files, by_hand, strict=True))
+    found = dataset.files or _catalog.resolve(dataset.name, cache, wish)
+    return [(file, None) for file in found]
+
+
+def _show(names: list[str], *, json: bool, whole: bool) -> None:
+    """The list, or all about some datasets."""
+    from scgx.datasets import _catalog
+
+    found = [_catalog.load(name) for name in names]
+    if json:
+        facts = [{**d.as_dict(), "ready": d.ready} for d in found]
+        sys.stdout.write(encoder.dumps(facts[0] if whole else facts, indent=1) + "\n")
+    elif whole:
+        for dataset in found:
+            _show_one(dataset)
+    else:
+        rows = [
+            (d.name, d.kind, d.genome or "", _size(d.size), _state(d), d.content[:60])
+            for d in found
+        ]
+        progress.table("", ("name", "kind", "genome", "MB", "", "content"), rows)
+
+
+def _show_one(dataset: Dataset) -> None:
+    """Every field that is filled, one a line, the files below."""
+    rows = [
+        (name, str(value))
+        for name, value in dataset.as_dict().items()
+        if name not in ("files", "recipe") and value
+    ]
+    rows.append(("state", _state(dataset) or "ready"))
+    for file in dataset.files:
+        rows += [(f"{file.part} {name}".strip(), value) for name, value in _facts(file)]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def _facts(file: File) -> list[tuple[str, str]]:
+    facts = [(f.name, getattr(file, f.name)) for f in dataclasses.fields(file) if f.name != "part"]
+    return [(name, " ".join(v) if isinstance(v, tuple) else str(v)) for name, v in facts if v]
+
+
+def _size(size: int | None) -> str:
+    return f"{size / 1e6:,.1f}" if size else ""
+
+
+def _state(dataset: Dataset) -> str:
+    return "" if dataset.ready else "not yet"

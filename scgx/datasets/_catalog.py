@@ -5,13 +5,20 @@ same dataset; what is said about the dataset stands in its first line. An empty 
 the converter comes later: such a dataset is listed, and fetching it says so.
 """
 
+from __future__ import annotations
+
 import csv
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scgx import registry
 from scgx.datasets._dataset import Dataset, File
 from scgx.errors import UsageError
+
+if TYPE_CHECKING:
+    from scgx.datasets._cache import Cache
+    from scgx.datasets._download import Wish
 
 _TABLE = Path(__file__).with_name("catalog.tsv")
 
@@ -77,3 +84,15 @@ def _file(row: dict[str, str]) -> File:
         member_bytes=int(row["member_bytes"]) if row["member_bytes"] else None,
         member_sha256=row["member_sha256"] or None,
     )
+
+
+def resolve(name: str, cache: Cache, wish: Wish) -> tuple[File, ...]:
+    """The files of a dataset whose addresses have to be asked for (its module has `resolve`)."""
+    found = registry.load("datasets", name).resolve(cache, wish)
+    assert isinstance(found, tuple)
+    return found
+
+
+def parts(name: str) -> tuple[File, ...]:
+    """The files that such a dataset has, without addresses: what `--from-file` is checked against."""
+    return tuple(File(format="h5ad", part=part) for part in registry.load("datasets", name).PARTS)
