@@ -34,7 +34,7 @@ _MOD_WORDS = {
 
 def write_h5mu(file: h5py.File, name: str, memory: int, made: Path) -> None:
     """MuData: one AnnData per modality under /mod, paired by barcode into one table."""
-    mods = {key: Cells(file["mod"][key], f"{name}:{key}", memory) for key in file["mod"]}
+    mods = {key: Cells(file["mod"][key], f"{name}:{key}", memory) for key in _order(file["mod"])}
     if not mods:
         raise DataError("holds no modality", file=name)
     first = next(iter(mods.values()))
@@ -54,6 +54,15 @@ def write_h5mu(file: h5py.File, name: str, memory: int, made: Path) -> None:
         _stack(out, mods, names)
         if "uns" in file:
             file.copy(file["uns"], out.h5, name="uns")
+
+
+def _order(group: h5py.Group) -> list[str]:
+    """The modalities in the order that their writer gave, else by name."""
+    given = [
+        word if isinstance(word, str) else word.decode()
+        for word in group.attrs.get("mod-order", [])
+    ]
+    return given if sorted(given) == sorted(group) else list(group)
 
 
 def _obs(obs: Frame, mods: dict[str, Cells], names: np.ndarray) -> Frame:
@@ -105,15 +114,18 @@ def _var(mods: dict[str, Cells]) -> Frame:
 
 
 def _stack(out: Writer, mods: dict[str, Cells], names: np.ndarray) -> None:
-    """X side by side, rows by name, a thousand cells at a time."""
+    """X, and the layers that all have, side by side, a thousand cells at a time."""
     rows = []
     for cells in mods.values():
         place = {name: i for i, name in enumerate(cells.obs_names)}
         rows.append(np.array([place[name] for name in names], dtype=np.int64))
-    matrices: list[Matrix] = [cells.matrix() for cells in mods.values()]
-    dtype = np.result_type(*(matrix.dtype for matrix in matrices))
-    width = sum(matrix.shape[1] for matrix in matrices)
-    with out.matrix("X", width, dtype) as append:
-        for start in range(0, len(names), 1000):
-            parts = [m.take(r[start : start + 1000]) for m, r in zip(matrices, rows)]
-            append(sparse.csr_array(sparse.hstack([sparse.csr_array(p) for p in parts])))
+    keys = [f"layers/{key}" for key in next(iter(mods.values())).keys("layers")]
+    shared = [key for key in keys if all(cells.has(key) for cells in mods.values())]
+    for key in ("X", *shared):
+        matrices: list[Matrix] = [cells.matrix(key) for cells in mods.values()]
+        dtype = np.result_type(*(matrix.dtype for matrix in matrices))
+        width = sum(matrix.shape[1] for matrix in matrices)
+        with out.matrix(key, width, dtype) as append:
+            for start in range(0, len(names), 1000):
+                taken = [m.take(r[start : start + 1000]) for m, r in zip(matrices, rows)]
+                append(sparse.csr_array(sparse.hstack([sparse.csr_array(p) for p in taken])))

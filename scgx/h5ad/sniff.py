@@ -35,7 +35,7 @@ def kind(path: Path) -> str:
 
 def classify(head: bytes, name: str) -> str:
     """The kind of a file from its first bytes."""
-    if head.startswith(_HDF5):
+    if head.startswith(_HDF5) or (head.startswith(b"MuData") and head[512:520] == _HDF5):
         return "hdf5"
     packed = next((word for magic, word in _PACKED.items() if head.startswith(magic)), None)
     if packed == "gzip":

@@ -196,10 +196,14 @@ class _Dense:
 
 
 @contextlib.contextmanager
-def create(path: Path, *, like: Cells | None = None) -> Iterator[Writer]:
-    """Make an h5ad at a (temporary) path; compressed as `like`'s X is, else not at all."""
+def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> Iterator[Writer]:
+    """Make an h5ad at a (temporary) path; compressed as `like`'s X is, else not at all.
+
+    A `preamble` (up to 512 bytes) stands before the HDF5 image, as MuData has it.
+    """
     packing = _packing(like) if like is not None else {}
-    file = h5py.File(path, "w", libver=("v110", "v110"), locking=False)
+    userblock = 512 if preamble else 0
+    file = h5py.File(path, "w", libver=("v110", "v110"), locking=False, userblock_size=userblock)
     try:
         yield Writer(file, packing)
         file.close()
@@ -209,6 +213,9 @@ def create(path: Path, *, like: Cells | None = None) -> Iterator[Writer]:
     except BaseException:
         _abandon(file)
         raise
+    if preamble:
+        with open(path, "r+b") as image:
+            image.write(preamble.ljust(512, b"\0"))
     trailer.append(path)
 
 
