@@ -1,0 +1,25 @@
+"""The mean profile."""
+
+import numpy as np
+import pytest
+
+from scgx.models.mean import Config, Model
+from scgx.progress import Report
+
+
+@pytest.mark.parametrize("target", ["rna", "atac", "adt", "activity"])
+def test_every_cell_gets_the_mean_of_the_training_rows(paired, target):
+    data = paired("atac", target)
+    model = Model.fit(data, Config(), seed=0, report=Report())
+    guess = model.predict(data.block(data.test))
+    expected = data.y(data.train).toarray().mean(axis=0)
+    assert guess.dtype == np.float32
+    np.testing.assert_allclose(guess, np.tile(expected, (len(data.test), 1)), atol=1e-5)
+
+
+def test_a_restored_model_answers_the_same(paired):
+    data = paired()
+    model = Model.fit(data, Config(), seed=0, report=Report())
+    again = Model.restore(Config(), model.save())
+    block = data.block(data.test)
+    assert again.predict(block).tobytes() == model.predict(block).tobytes()
