@@ -29,16 +29,6 @@ ORDER = (
     *("train", "predict", "generate", "classify", "score"),
 )
 
-app = typer.Typer(
-    name="scgx",
-    help="Small commands from single-cell data to a trained, honestly scored model. "
-    "Every command reads a path or '-', and writes '-' or -o PATH.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
 
 def _version(value: bool) -> None:
     if value:
@@ -48,7 +38,6 @@ def _version(value: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
@@ -57,15 +46,31 @@ def _root(
     """Options before the command."""
 
 
-def build() -> typer.Typer:
-    """The application with every command registered, the nine of the card first."""
+def build(command: str = "") -> typer.Typer:
+    """The application: with that command alone where there is one (start-up), else with all of them,
+    the nine of the card first.
+    """
+    app = typer.Typer(
+        name="scgx",
+        help="Small commands from single-cell data to a trained, honestly scored model. "
+        "Every command reads a path or '-', and writes '-' or -o PATH.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
     names = registry.names("commands")
-    for name in sorted(names, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+    for name in [command] if command in names else sorted(names, key=_place):
         module = registry.load("commands", name)
         function = getattr(module, name.replace("-", "_"))
         panel = PANELS[module.PANEL]
         app.command(name, rich_help_panel=panel, help=_help(function))(_guard(name, function))
     return app
+
+
+def _place(name: str) -> tuple[int, str]:
+    return ORDER.index(name) if name in ORDER else len(ORDER), name
 
 
 def _help(function: Callable[..., None]) -> str:
@@ -115,7 +120,8 @@ def run(arguments: list[str]) -> int:
     """Run one command line; every way it can end as an exit code."""
     progress.configure(prefix="scgx" if not arguments else f"scgx {arguments[0]}")
     try:
-        code = build()(args=arguments, prog_name="scgx", standalone_mode=False)
+        wanted = "" if "_SCGX_COMPLETE" in os.environ else next(iter(arguments), "")
+        code = build(wanted)(args=arguments, prog_name="scgx", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except ScgxError as error:
         progress.fail(str(error))
