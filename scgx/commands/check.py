@@ -1,6 +1,7 @@
 """`scgx check`: is a file whole, as `samtools quickcheck` asks of a BAM."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,18 +26,26 @@ def check(
     Example:
     scgx fetch demo -o demo.h5ad && scgx check demo.h5ad
     """
-    from scgx.learn.describe import verdict_of
-
     bits, found = 0, []
     for name in files:
-        verdict = verdict_of(name)
-        bits |= _BITS[verdict.state]
-        found.append({"file": name, "state": verdict.state, "detail": verdict.detail})
+        state, detail = _look_at(name)
+        bits |= _BITS[state]
+        found.append({"file": name, "state": state, "detail": detail})
         if not quiet and not json:
-            sys.stdout.write(f"{name}\t{verdict.state}\t{verdict.detail}\n")
+            sys.stdout.write(f"{name}\t{state}\t{detail}\n")
     if json:
         import json as encoder
 
         sys.stdout.write(encoder.dumps(found, indent=1) + "\n")
     if bits:
         raise typer.Exit(bits)
+
+
+def _look_at(name: str) -> tuple[str, str]:
+    """State and detail of one file; one that is not there is answered before anything is loaded."""
+    if not Path(name).is_file():
+        return "missing", "no such file"
+    from scgx.learn.describe import verdict_of
+
+    verdict = verdict_of(name)
+    return verdict.state, verdict.detail

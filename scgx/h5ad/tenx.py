@@ -97,6 +97,7 @@ def _words(item: h5py.Dataset) -> np.ndarray:
 
 
 def intervals(words: np.ndarray) -> tuple[list[str | None], np.ndarray, np.ndarray]:
+    """`chr1:100-200` as chrom, start and end as written; None and -1 where it is none."""
     found = [re.fullmatch(r"(.+):(\d+)-(\d+)", word) for word in words]
     start = np.array([int(m[2]) if m else -1 for m in found], dtype=np.int64)
     end = np.array([int(m[3]) if m else -1 for m in found], dtype=np.int64)
