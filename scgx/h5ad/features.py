@@ -53,7 +53,7 @@ def looks_like_peaks(names: np.ndarray) -> bool:
 
 
 def modalities(var: Frame) -> np.ndarray:
-    """Modality of each feature, object (n_var,): by feature_types, else by peak-shaped names, else rna."""
+    """Modality of each feature, object (n_var,): from feature_types, else from its name's shape."""
     if "feature_types" in var:
         words = var.strings("feature_types")
         known = {w: _UNDERSTOOD.get(str(w).strip().lower(), str(w)) for w in set(words)}

@@ -113,7 +113,8 @@ def read(path: Path, name: str | None = None) -> Artifact:
     Raises InputError for what is cut, altered or newer, UnsafeError for what could run code.
     """
     name = name or str(path)
-    head = path.open("rb").read(64)
+    with open(path, "rb") as file:
+        head = file.read(64)
     if not head.startswith(b"PK\x03\x04"):
         _refuse(head, name)
     try:

@@ -28,7 +28,8 @@ def build(
     values: dict[str, object] = {}
     if toml is not None:
         for key, value in _toml(toml).items():
-            values[_known(key, fields)] = _coerce(key, value, hints[key.replace("-", "_")])
+            name = _known(key, fields)
+            values[name] = _coerce(key, value, hints[name])
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:

@@ -1,0 +1,111 @@
+"""`scgx train` and `scgx predict`, from file to file."""
+
+import json
+
+import anndata
+import numpy as np
+import pytest
+from support.processes import shell
+
+
+@pytest.fixture(scope="module")
+def demo(forked, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    line = "fetch demo --cells 300 --genes 60 --peaks 200 -o demo.h5ad"
+    assert forked(*line.split(), cwd=folder).code == 0
+    assert forked(*"split demo.h5ad --by donor -o s.h5ad".split(), cwd=folder).code == 0
+    done = forked(*"train ridge s.h5ad --from atac --to rna -o ridge.scgx".split(), cwd=folder)
+    assert done.code == 0, done.err
+    assert forked(*"predict ridge.scgx s.h5ad -o p.h5ad".split(), cwd=folder).code == 0
+    return folder
+
+
+def test_test_rows_are_predicted_with_their_obs_and_what_score_needs(demo):
+    cells, guess = anndata.read_h5ad(demo / "s.h5ad"), anndata.read_h5ad(demo / "p.h5ad")
+    test = cells[cells.obs["split"] == "test"]
+    assert guess.obs_names.tolist() == test.obs_names.tolist()
+    assert guess.shape[1] == 60 and guess.X.dtype == np.float32
+    assert guess.obs["donor"].tolist() == test.obs["donor"].tolist()
+    about = guess.uns["scgx"]
+    assert about["task"] == "modality" and about["units"]["X"]["rna"] == "log1p-cp10k"
+    assert json.loads(about["model"])["name"] == "ridge"
+    assert len(about["train_cells"]) == (cells.obs["split"] == "train").sum()
+    assert about["train_mean"].shape == (60,)
+    assert guess.var["chrom"].notna().all()
+
+
+def test_both_directions_and_pipes(demo, forked):
+    line = "set -o pipefail; scgx train mean s.h5ad --from rna --to atac | scgx predict - s.h5ad --features 20 -o q.h5ad"
+    done = shell(line, cwd=demo)
+    assert done.code == 0, done.err
+    guess = anndata.read_h5ad(demo / "q.h5ad")
+    assert guess.shape[1] == 20 and guess.uns["scgx"]["units"]["X"]["atac"] == "binary"
+    assert (guess.X >= 0).all() and (guess.X <= 1).all()
+
+
+def test_genes_may_be_missing_and_in_another_order(demo, forked):
+    cells = anndata.read_h5ad(demo / "s.h5ad")
+    order = np.random.default_rng(0).permutation(cells.n_vars)
+    cells[:, order].write_h5ad(demo / "shuffled.h5ad")
+    assert forked(*"predict ridge.scgx shuffled.h5ad -o ps.h5ad".split(), cwd=demo).code == 0
+    a, b = anndata.read_h5ad(demo / "p.h5ad"), anndata.read_h5ad(demo / "ps.h5ad")
+    np.testing.assert_allclose(a.X, b.X, atol=1e-5)
+    peaks = np.flatnonzero(cells.var["feature_types"] == "Peaks")
+    cells[:, np.r_[0:60, peaks[:100]]].write_h5ad(demo / "half.h5ad")
+    done = forked(*"predict ridge.scgx half.h5ad -o ph.h5ad".split(), cwd=demo)
+    assert done.code == 0 and "100 of 200" in done.err
+    cells[:, np.r_[0:60, peaks[:5]]].write_h5ad(demo / "few.h5ad")
+    assert forked(*"predict ridge.scgx few.h5ad -o pf.h5ad".split(), cwd=demo).code == 4
+
+
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        ("train rigde s.h5ad", 2, "did you mean 'ridge'"),
+        ("train ridge s.h5ad --set rnak=3", 2, "did you mean 'rank'"),
+        ("train ridge s.h5ad --epochs 3 --from atac", 2, "has no epochs"),
+        ("train ridge s.h5ad --from atac --to atac", 2, "both atac"),
+        ("train ridge s.h5ad --from protein --to rna", 4, "no adt features"),
+        ("train ridge nofile.h5ad", 3, "no such file"),
+        ("train ridge s.h5ad", 2, "--to"),
+        ("train ridge s.h5ad --from atac --to rna --targets none.txt", 3, "no such file"),
+        ("predict s.h5ad s.h5ad", 3, "no model"),
+        ("predict ridge.scgx ridge.scgx", 3, "zip"),
+        ("predict ridge.scgx s.h5ad --rows some", 2, "no part"),
+        ("predict - -", 2, "stdin"),
+        ("train ridge s.h5ad --from atac --na maybe", 2, "--na"),
+        ("train ridge s.h5ad --from atac --memory much", 2, "--memory"),
+    ],
+)
+def test_mistakes_get_one_line_and_their_code(demo, forked, line, code, words):
+    before = sorted(p.name for p in demo.iterdir())
+    done = forked(*line.split(), "-o", "never", cwd=demo)
+    assert done.code == code, done.err
+    assert words in done.err and "Traceback" not in done.err
+    assert sorted(p.name for p in demo.iterdir()) == before
+
+
+def test_info_log_and_check_know_models_and_cells(demo, forked):
+    for name in ("s.h5ad", "ridge.scgx"):
+        done = forked("info", name, cwd=demo)
+        assert done.code == 0 and b"atac" in done.out
+        assert json.loads(forked("info", name, "--json", cwd=demo).out)
+    log = forked("log", "p.h5ad", cwd=demo).out.decode()
+    assert log.index("scgx fetch demo") < log.index("scgx train ridge") < log.index("scgx predict")
+    assert forked("check", "s.h5ad", "ridge.scgx", cwd=demo).code == 0
+    data = bytearray((demo / "s.h5ad").read_bytes())
+    data[len(data) // 2] ^= 1
+    (demo / "flip.h5ad").write_bytes(data)
+    (demo / "cut.h5ad").write_bytes(data[: len(data) // 2])
+    assert forked("check", "flip.h5ad", cwd=demo).code == 8
+    assert forked("check", "cut.h5ad", cwd=demo).code == 4
+    assert forked("check", "flip.h5ad", "cut.h5ad", "gone.h5ad", cwd=demo).code == 13
+
+
+def test_targets_limit_what_is_fitted(demo, forked):
+    names = anndata.read_h5ad(demo / "s.h5ad").var_names[:3]
+    (demo / "t.txt").write_text("# three genes\n" + "\n".join(names) + "\n")
+    line = "train mean s.h5ad --from atac --to rna --targets t.txt -o t.scgx"
+    assert forked(*line.split(), cwd=demo).code == 0
+    about = json.loads(forked("info", "t.scgx", "--json", cwd=demo).out)
+    assert about["to"] == {"modality": "rna", "features": 3}

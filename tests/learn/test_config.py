@@ -1,0 +1,63 @@
+"""Settings: types, hints, and that nothing unknown is swallowed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from scgx.errors import InputError, UsageError
+from scgx.learn import config
+
+
+@dataclass(frozen=True)
+class Knobs:
+    rank: int = 5
+    rate: float = 0.1
+    fast: bool = False
+    covariates: tuple[str, ...] = ()
+    head: Literal["shared", "per-gene"] = "shared"
+    limit: int | None = None
+    epochs: int = 3
+
+
+def test_words_become_values_of_the_field_type():
+    words = ["rank=7", "rate=1e-3", "fast=yes", "covariates=sex,age", "head=per-gene", "limit=none"]
+    made = config.build(Knobs, words, None, {})
+    assert made == Knobs(7, 1e-3, True, ("sex", "age"), "per-gene", None)
+
+
+def test_an_unknown_key_suggests_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'rank'"):
+        config.build(Knobs, ["rnak=7"], None, {})
+
+
+@pytest.mark.parametrize("word", ["rank=x", "fast=maybe", "head=other", "rank", "limit=1.5"])
+def test_a_value_of_another_type_is_a_usage_error(word):
+    with pytest.raises(UsageError):
+        config.build(Knobs, [word], None, {})
+
+
+def test_toml_comes_before_set_and_both_are_checked(tmp_path):
+    path = tmp_path / "knobs.toml"
+    path.write_text('rank = 9\nrate = 0.5\ncovariates = ["a", "b"]\nfast = true\n')
+    assert config.build(Knobs, ["rank=2"], path, {}) == Knobs(2, 0.5, True, ("a", "b"))
+    path.write_text("rnak = 9\n")
+    with pytest.raises(UsageError, match="rank"):
+        config.build(Knobs, [], path, {})
+    path.write_text("rank = = 9\n")
+    with pytest.raises(InputError, match="TOML"):
+        config.build(Knobs, [], path, {})
+
+
+def test_a_run_option_that_the_model_lacks_is_refused():
+    assert config.build(Knobs, [], None, {"epochs": 8}).epochs == 8
+    assert config.build(Knobs, [], None, {"device": None}) == Knobs()
+    with pytest.raises(UsageError, match="has no device"):
+        config.build(Knobs, [], None, {"device": "cuda"})
+
+
+def test_settings_survive_json():
+    made = Knobs(covariates=("sex",), limit=4)
+    assert config.from_json(Knobs, config.to_json(made)) == made
+    with pytest.raises(InputError):
+        config.from_json(Knobs, {"unheard": 1})
