@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError, InputError, ScgxError
-from scgx.h5ad import safety, sniff, trailer
+from scgx.h5ad import lengths, safety, sniff, trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import read_frame, read_value
 from scgx.h5ad.frame import Frame
@@ -61,6 +61,14 @@ class Cells:
     def var_names(self) -> np.ndarray:
         """Names of the features."""
         return self.var.index
+
+    @cached_property
+    def raw_names(self) -> np.ndarray:
+        """Names of the features of raw/X, which may be more than those of X; empty without raw."""
+        if "raw/var" not in self.h5:
+            return np.empty(0, dtype=object)
+        with _naming(self.name):
+            return read_frame(self.h5["raw/var"]).index
 
     @property
     def n_obs(self) -> int:
@@ -178,7 +186,9 @@ def open_cells(
             file = stack.enter_context(open_hdf5(path, memory, name))
             inner = sniff.hdf5_kind(file)
             if inner == "h5ad":
-                yield Cells(file, name, memory, identity)
+                cells = Cells(file, name, memory, identity)
+                lengths.check(file, name)
+                yield cells
                 return
             kind = inner
             file.close()

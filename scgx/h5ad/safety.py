@@ -68,6 +68,8 @@ def _dataset(item: h5py.Dataset, where: str, memory: int, name: str) -> None:
             raise UnsafeError(f"{where} needs HDF5 filter {code}, which is not here", file=name)
     if item.dtype.kind == "O" and h5py.check_ref_dtype(item.dtype) is not None:
         raise UnsafeError(f"{where} holds references into the file", file=name)
+    if item.dtype.kind == "V" and item.dtype.names is None and item.dtype.subdtype is None:
+        raise UnsafeError(f"{where} holds opaque bytes", file=name)
     size, stored = item.size * item.dtype.itemsize if item.shape else 0, item.id.get_storage_size()
     if item.chunks:
         chunk = item.dtype.itemsize
