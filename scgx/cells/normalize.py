@@ -123,6 +123,14 @@ def are_counts(block: Matrix) -> bool:
     return bool(np.all(np.isfinite(values)) and np.all(values >= 0) and _whole(values))
 
 
+def not_finite(block: Matrix) -> int:
+    """How many values are NaN or infinite."""
+    values = block if isinstance(block, np.ndarray) else block.data
+    if values.dtype.kind != "f":
+        return 0
+    return int(values.size - np.count_nonzero(np.isfinite(values)))
+
+
 def only(block: Matrix, columns: Array, convert: Callable[[Matrix], Matrix]) -> Matrix:
     """`convert` applied to the columns of a bool mask (m,); the others stay as they are."""
     return splice(block, convert(part(block, columns)), columns)
@@ -211,12 +219,10 @@ def _whole(values: Array) -> bool:
 def _check_non_negative(block: Matrix) -> None:
     """NaN, infinite and negative values are refused, with their number."""
     values = block if isinstance(block, np.ndarray) else block.data
-    if values.dtype.kind == "f":
-        missing = int(values.size - np.count_nonzero(np.isfinite(values)))
-        if missing:
-            raise DataError(
-                f"{missing:,} values are missing or infinite", fix="remove those cells or features"
-            )
+    if missing := not_finite(block):
+        raise DataError(
+            f"{missing:,} values are missing or infinite", fix="remove those cells or features"
+        )
     if values.size and values.min() < 0:
         negative = int(np.count_nonzero(values < 0))
         raise DataError(

@@ -6,6 +6,7 @@ import typer
 
 from scgx import progress
 from scgx.commands import _options as opt
+from scgx.commands._completion import words
 from scgx.errors import UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -14,7 +15,12 @@ PANEL = "shape"
 
 MethodOpt = Annotated[
     str | None,
-    typer.Option("--method", metavar="log1p|tfidf|binary|counts|clr", help="what to make of X"),
+    typer.Option(
+        "--method",
+        metavar="log1p|tfidf|binary|counts|clr",
+        help="what to make of X",
+        autocompletion=words("log1p", "tfidf", "binary", "counts", "clr"),
+    ),
 ]
 FactorsOpt = Annotated[
     str | None,
@@ -51,16 +57,16 @@ def normalize(
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     with streams.source(input) as src, streams.sink(output) as dst:
-        from scgx.cells import convert
+        from scgx.cells import convert, recipe
         from scgx.h5ad.history import sign
         from scgx.h5ad.reader import open_cells
         from scgx.h5ad.writer import create
 
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
-            plan = convert.plan(cells, method, modality, layer)
+            plan = recipe.plan(cells, method, modality, layer)
             for name, unit in plan.already.items():
                 progress.say(f"{name} is {unit} already")
-            steps = [convert.with_totals(cells, step, size_factors) for step in plan.steps]
+            steps = [recipe.with_totals(cells, step, size_factors) for step in plan.steps]
             fits: dict[str, str] = {}
             for i, step in enumerate(steps):
                 if step.method == "tfidf":

@@ -116,10 +116,10 @@ def test_counts_come_back_from_a_layer_and_from_raw(rna, tmp_path):
     cells = anndata.read_h5ad(rna)
     cells.raw = cells.copy()
     cells.X = normalize.log1p_cp10k(sp.csr_array(RNA))
-    cells.write_h5ad(tmp_path / "raw.h5ad")
+    cells[:, ::-2].copy().write_h5ad(tmp_path / "raw.h5ad")
     scgx("normalize", tmp_path / "raw.h5ad", "--method", "counts", "-o", back)
     with open_cells(back) as cells:
-        assert np.array_equal(whole(cells), RNA)
+        assert np.array_equal(whole(cells), RNA[:, ::-2])
 
 
 def test_log_of_whole_counts_is_recognised_and_undone(tmp_path):
@@ -213,5 +213,5 @@ def test_missing_values_are_refused_with_their_number(tmp_path):
     values[3, 3] = np.nan
     file = write(tmp_path / "nan.h5ad", values, GENES)
     said = scgx("normalize", file, "-o", tmp_path / "out.h5ad", code=4).stderr.decode()
-    assert len(said.splitlines()) == 1
+    assert "holds 1 missing or infinite values" in said and len(said.splitlines()) == 1
     assert not (tmp_path / "out.h5ad").exists()
