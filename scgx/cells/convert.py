@@ -17,7 +17,7 @@ from scgx.errors import DataError
 from scgx.h5ad.aligned import Source, together
 from scgx.h5ad.features import modalities, present
 from scgx.h5ad.reader import Cells
-from scgx.h5ad.units import declared, units_of
+from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
 
 Masks = Mapping[str, Array]
