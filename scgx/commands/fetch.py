@@ -12,6 +12,7 @@ import typer
 
 from scgx import invocation, progress
 from scgx.commands import _options as opt
+from scgx.commands._completion import datasets
 from scgx.errors import DataError, UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
 
 PANEL = "get"
 
-NameArg = Annotated[str, typer.Argument(metavar="NAME|URL", help="a dataset (--list), or https://")]
+NameArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|URL", help="a dataset (--list), or https://", autocompletion=datasets
+    ),
+]
 SizeOpt = Annotated[int | None, typer.Option(min=1, help="of demo", show_default=False)]
 SeedOpt = Annotated[
     int | None, typer.Option("--seed", min=0, help="of demo: same seed, same bytes")
 ]
 ListOpt = Annotated[bool, typer.Option("--list", help="what there is, as a table")]
-InfoOpt = Annotated[str | None, typer.Option("--info", metavar="NAME", help="all about a dataset")]
+InfoOpt = Annotated[
+    str | None,
+    typer.Option("--info", metavar="NAME", help="all about a dataset", autocompletion=datasets),
+]
 Sha256Opt = Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="what it must be")]
 FileOpt = Annotated[
     list[str] | None,

@@ -70,7 +70,7 @@ def choose(answer: bytes) -> dict[str, dict[str, object]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
             "the collection API answers in a way that is not understood",
-            fix=f"get both files by hand, see {DATASET.page}, --from-file RNA --from-file ATAC",
+            fix="get both files by hand: --from-file RNA --from-file ATAC",
             file=DATASET.name,
         ) from None
     atac = [c for c in candidates if _ATAC.search(str(c["title"]))]
