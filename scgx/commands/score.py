@@ -10,6 +10,7 @@ import typer
 
 from scgx import progress
 from scgx.commands import _options as opt
+from scgx.commands._completion import models
 from scgx.errors import UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -31,7 +32,12 @@ def score(
     ] = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option("--baseline", metavar="MODEL", help="fit it and print it too; repeatable"),
+        typer.Option(
+            "--baseline",
+            metavar="MODEL",
+            help="fit it and print it too; repeatable",
+            autocompletion=models,
+        ),
     ] = None,
     covariate: Annotated[
         list[str] | None,

@@ -1,6 +1,8 @@
 """One guess against the truth, panel by panel, through any number of metrics."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -43,17 +45,23 @@ def width_for(n_cells: int, n_features: int, design: Design, memory: int) -> int
     return int(np.clip(memory // 4 // per_feature, 16, max(16, n_features)))
 
 
+@cache
+def metric(name: str) -> Any:
+    """The class of a metric by its id."""
+    return registry.load("metrics", name.replace("_", "-")).Metric
+
+
 def evaluate(truth: Truth, guess: Rows, design: Design, metrics: Sequence[str]) -> Results:
     """Results by metric id; `@200` is added to the id for the set of variable features."""
-    made = [registry.load("metrics", name.replace("_", "-")).Metric(design) for name in metrics]
+    made = [metric(name)(design) for name in metrics]
     for columns in truth.panels():
         values = np.asarray(guess.panel(columns), dtype=np.float64)
         panel = Panel(truth.side(columns), Side(values), columns, design)
-        for metric in made:
-            metric.update(panel)
-    results = {metric.id: metric.result() for metric in made}
+        for one in made:
+            one.update(panel)
+    results = {one.id: one.result() for one in made}
     if design.variable is not None:
-        for metric in made:
-            if metric.gene_sets:
-                results[metric.id + GENE_SET] = metric.result("variable")
+        for one in made:
+            if one.gene_sets:
+                results[one.id + GENE_SET] = one.result("variable")
     return results

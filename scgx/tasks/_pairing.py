@@ -79,7 +79,7 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
     notes: list[str] = []
     position = {name: i for i, name in enumerate(truth.obs_names)}
     for guess in guesses:
-        _refuse_strangers(guess, position, truth)
+        _refuse_strangers(guess, position)
     wanted = split.test[np.argsort(truth.obs_names[split.test].astype(str), kind="stable")]
     trained = _trained(truth, guesses, wanted, split)
     wanted, left_out = wanted[~trained], int(trained.sum())
@@ -123,12 +123,12 @@ def training_rows(train: Cells, truth: Cells, pairing: Pairing) -> tuple[Array, 
     return rows[np.argsort(names, kind="stable")], columns
 
 
-def _refuse_strangers(guess: Cells, position: dict[str, int], truth: Cells) -> None:
+def _refuse_strangers(guess: Cells, position: dict[str, int]) -> None:
     strangers = [name for name in guess.obs_names if name not in position]
     if strangers:
         raise DataError(
-            f"{len(strangers):,} of {guess.n_obs:,} rows are not in {truth.name}: {strangers[0]!r}",
-            fix="score against the file that was predicted from",
+            f"{len(strangers):,} of {guess.n_obs:,} rows are not in the truth: {strangers[0]!r}",
+            fix="score the file it was predicted from",
             file=guess.name,
         )
 
@@ -161,7 +161,7 @@ def _features(truth: Cells, guesses: Sequence[Cells], modality: str | None) -> t
         shared &= set(guess.var_names.tolist())
         if not shared:
             raise DataError(
-                f"shares no feature with {truth.name}",
+                "shares no feature with the truth",
                 fix="names of features must agree; scgx info shows them",
                 file=guess.name,
             )

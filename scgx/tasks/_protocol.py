@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scgx import registry
-from scgx.tasks._evaluate import GENE_SET
+from scgx.tasks._evaluate import GENE_SET, metric
 from scgx.tasks._scores import Protocol
 
 
@@ -33,15 +32,15 @@ def protocols(keys: Iterable[str], setting: Setting) -> dict[str, Protocol]:
 
 def _protocol(key: str, setting: Setting) -> Protocol:
     name = key.removesuffix(GENE_SET)
-    metric = registry.load("metrics", name.replace("_", "-")).Metric
+    measure = metric(name)
     chosen, words = setting.features, f"all {len(setting.features):,} features of the guesses"
     if key != name:
         chosen, words = setting.features[setting.variable], setting.variable_words
     text = "\n".join(chosen.astype(str)).encode()
     return Protocol(
         id=key,
-        definition=metric.definition,
-        direction="higher" if metric.direction > 0 else "lower",
+        definition=measure.definition,
+        direction="higher" if measure.direction > 0 else "lower",
         task=setting.task,
         modality=setting.modality,
         layer=setting.layer,
