@@ -137,7 +137,7 @@ def _refuse_foreign(
     n = len(matched.row)
     if not n or matched.share >= LEAST or (ignore_case and (matched.row >= 0).mean() >= LEAST):
         return
-    theirs, ours = _species(genes.key), _species(np.concatenate(names))
+    theirs, ours = identity.species(genes.key), identity.species(np.concatenate(names))
     if theirs and ours and theirs != ours:
         fix = f"the file has {ours} ids, the annotation {theirs} ids"
     else:
@@ -151,14 +151,3 @@ def _refuse_foreign(
         if (folded.row >= 0).mean() >= LEAST:
             fix = "another species? else --ignore-case: most names match but for their case"
     raise DataError(f"the annotation knows {matched.share:.1%} of {n:,} genes", fix=fix)
-
-
-def _species(names: np.ndarray) -> str:
-    """The prefix of most Ensembl ids: `ENSG` (human), `ENSMUSG` (mouse); "" without any."""
-    found: dict[str, int] = {}
-    for name in names:
-        gene_id = identity.ensembl_id(str(name))
-        if gene_id:
-            prefix = gene_id.rstrip("0123456789_PARY").rstrip("0123456789")
-            found[prefix] = found.get(prefix, 0) + 1
-    return max(found, key=lambda prefix: found[prefix]) if found else ""

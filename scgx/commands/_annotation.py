@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scgx.genome.annotation import Genes
 
 BY_GENOME = {"GRCh38": "gencode-human", "GRCm39": "gencode-mouse"}
+BY_PREFIX = {"ENSG": "gencode-human", "ENSMUSG": "gencode-mouse"}
 
 
 @contextlib.contextmanager
@@ -57,8 +58,6 @@ def cached(name: str) -> Path | None:
     return next((entry.path for entry in entries if entry is not None), None)
 
 
-def read_cached_for(genome: str) -> Genes | None:
-    """The genes of the fetched annotation of an assembly, where there is one; never downloads."""
-    name = BY_GENOME.get(genome)
-    path = cached(name) if name else None
-    return read(streams.Source(path, str(name))) if path else None
+def name_for(genome: str, prefix: str) -> str | None:
+    """The annotation that fits an assembly, or, where that is unknown, the species of gene ids."""
+    return BY_GENOME.get(genome) if genome else BY_PREFIX.get(prefix)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scgx import progress
+from scgx.commands import _annotation
 from scgx.commands import _options as opt
 from scgx.errors import DataError
 from scgx.genome import query
@@ -69,7 +70,7 @@ def filter_chrom(
             kinds = modalities(cells.var)
             found = from_table(cells.var, chrom_col=chrom_col)
             genome = genome_of(cells.var, cells.scgx.get("genome"), found.places)
-            places = _complete(cells, found, kinds, genome)
+            places, genome = _complete(cells, found, kinds, genome)
             chosen = select(wishes, places.chrom, places.start, places.end, genome=genome)
             columns = np.flatnonzero(chosen.keep)
             if not len(columns) and not allow_empty:
@@ -92,28 +93,34 @@ def filter_chrom(
                 sign(out, [cells], keep=history)
 
 
-def _complete(cells: Cells, found: Found, kinds: np.ndarray, genome: str) -> Coordinates:
-    """The places found, with those of a fetched annotation where genes have none at all."""
+def _complete(
+    cells: Cells, found: Found, kinds: np.ndarray, genome: str
+) -> tuple[Coordinates, str]:
+    """The places found, with those of a fetched annotation where genes have none; the assembly."""
+    import numpy as np
+
     from scgx.cells.annotate import annotate
-    from scgx.cells.coordinates import GENES
-    from scgx.commands._annotation import read_cached_for
+    from scgx.cells.coordinates import GENES, gene_names
+    from scgx.genome import identity
 
     placed = found.places.placed
     lacking = [kind for kind in dict.fromkeys(kinds) if not placed[kinds == kind].any()]
-    if not any(kind in GENES for kind in lacking) and placed.any():
-        return found.places
-    genes = read_cached_for(genome) if any(kind in GENES for kind in lacking) else None
-    if genes is None:
+    if placed.any() and not any(kind in GENES for kind in lacking):
+        return found.places, genome
+    rows = np.isin(kinds, GENES)
+    prefixes = (identity.species(names[rows]) for names in gene_names(cells.var))
+    name = _annotation.name_for(genome, next(filter(None, prefixes), ""))
+    path = _annotation.cached(name) if name else None
+    if path is None:
         which = " or ".join(lacking) or "any"
-        raise DataError(
-            f"no {which} feature has a chromosome",
-            fix="scgx annotate-coords --gtf FILE adds them",
-            file=cells.name,
-        )
+        option = f"--annotation {name}" if name else "--gtf FILE"
+        fix = f"scgx annotate-coords {option} adds them"
+        raise DataError(f"no {which} feature has a chromosome", fix=fix, file=cells.name)
+    genes = _annotation.read(streams.Source(path, str(name)))
     places, report = annotate(cells.var, found, genes)
     known = f"{report.share:.1%} of {report.genes:,} genes known"
     progress.say(f"coordinates from {genes.source}: {known}")
-    return places
+    return places, genome or genes.genome
 
 
 def _report(cells: Cells, found: Found, chosen: Selection, kinds: np.ndarray) -> None:

@@ -7,7 +7,7 @@ regions have one id on X and another, `..._PAR_Y`, on Y; they are kept apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,17 @@ def ensembl_id(name: str) -> str:
         return ""
     match = _WITHIN.search(name)
     return match[1] + (match[2] or "") if match else ""
+
+
+def species(names: Iterable[object]) -> str:
+    """The prefix of most Ensembl ids: `ENSG` (human), `ENSMUSG` (mouse); "" without any."""
+    found: dict[str, int] = {}
+    for name in names:
+        match = _ENSEMBL.match(ensembl_id(str(name)))
+        if match:
+            prefix = match[0][:-11]
+            found[prefix] = found.get(prefix, 0) + 1
+    return max(found, key=lambda prefix: found[prefix]) if found else ""
 
 
 @dataclass(frozen=True)

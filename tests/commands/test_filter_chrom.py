@@ -148,7 +148,20 @@ def test_genes_without_coordinates_name_the_command_that_adds_them(tmp_path, mon
     data.var["feature_types"] = ["Peaks"] * 5 + ["Gene Expression"] * 5
     path = written(data, tmp_path)
     said = scgx("filter-chrom", "1", path, "-o", tmp_path / "o.h5ad", code=4).stderr.decode()
-    assert "no rna feature has a chromosome (scgx annotate-coords" in said
+    assert "no rna feature has a chromosome (scgx annotate-coords --gtf FILE adds them)" in said
+
+
+def test_genes_without_coordinates_are_looked_up_in_a_fetched_annotation(
+    real_data, tmp_path, monkeypatch
+):
+    gtf = real_data / "genes-coordinates" / "gencode_v48_genes_only.gtf.gz"
+    monkeypatch.setattr("scgx.commands._annotation.cached", {"gencode-human": gtf}.get)
+    path = real_data / "multiome-bmmc-neurips" / "set1.rna.h5ad"
+    filter_chrom("X", str(path), str(tmp_path / "o.h5ad"))
+    with open_cells(tmp_path / "o.h5ad") as after:
+        assert after.n_var == 17
+        assert set(after.var.strings("chrom")) == {"chrX"}
+        assert after.scgx["genome"] == "GRCh38"
 
 
 def test_peaks_are_placed_by_their_names(real_data, tmp_path):
