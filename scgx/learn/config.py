@@ -5,6 +5,8 @@ field's type is an error that says which type it is.
 """
 
 import dataclasses
+import inspect
+import re
 import tomllib
 import types
 import typing
@@ -46,10 +48,16 @@ def build(
     return kind(**values)
 
 
-def describe(kind: type) -> list[tuple[str, str, str]]:
-    """(name, type, default) of every knob, for help."""
+def describe(kind: type) -> list[tuple[str, str, str, str]]:
+    """(name, type, default, comment) of every knob: the comments of a Config are its documentation."""
     hints = typing.get_type_hints(kind)
-    return [(f.name, _type_name(hints[f.name]), repr(f.default)) for f in dataclasses.fields(kind)]
+    comments = dict(
+        re.findall(r"^\s+(\w+):[^#\n]*#\s*(.+)$", inspect.getsource(kind), re.MULTILINE)
+    )
+    return [
+        (f.name, _type_name(hints[f.name]), str(f.default), comments.get(f.name, ""))
+        for f in dataclasses.fields(kind)
+    ]
 
 
 def to_json(config: object) -> dict[str, object]:

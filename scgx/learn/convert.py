@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -20,8 +21,8 @@ from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import units_of
 
 CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}
-Rows = sparse.csr_array | np.ndarray
-Change = Callable[[Rows, np.ndarray | None], Rows]
+Rows: TypeAlias = sparse.csr_array | np.ndarray
+Change: TypeAlias = Callable[[Rows, np.ndarray | None], Rows]
 
 
 def _logged(block: Rows, totals: np.ndarray | None) -> Rows:

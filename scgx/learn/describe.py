@@ -126,7 +126,7 @@ def _cells(cells: Cells) -> Summary:
 
 def _matrices(cells: Cells) -> list[dict[str, object]]:
     keys = ["X"] if cells.has("X") else []
-    found = []
+    found: list[dict[str, object]] = []
     for key in [*keys, *(f"layers/{name}" for name in cells.keys("layers"))]:
         matrix = cells.matrix(key)
         for modality in present(cells.var):

@@ -5,13 +5,14 @@ from typing import Literal
 
 import pytest
 
+from scgx import registry
 from scgx.errors import InputError, UsageError
 from scgx.learn import config
 
 
 @dataclass(frozen=True)
 class Knobs:
-    rank: int = 5
+    rank: int = 5  # of the matrix
     rate: float = 0.1
     fast: bool = False
     covariates: tuple[str, ...] = ()
@@ -61,3 +62,15 @@ def test_settings_survive_json():
     assert config.from_json(Knobs, config.to_json(made)) == made
     with pytest.raises(InputError):
         config.from_json(Knobs, {"unheard": 1})
+
+
+def test_the_comment_of_a_knob_is_its_documentation():
+    rows = {name: rest for name, *rest in config.describe(Knobs)}
+    assert rows["rank"] == ["int", "5", "of the matrix"]
+    assert rows["head"][0] == "one of shared, per-gene"
+
+
+def test_every_knob_of_every_model_says_what_it_does():
+    for name in registry.names("models"):
+        for knob, _type, _default, comment in config.describe(registry.load("models", name).Config):
+            assert comment, f"{name} {knob}"
