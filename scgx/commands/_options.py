@@ -4,6 +4,10 @@ from typing import Annotated
 
 import typer
 
+from scgx.commands._completion import words
+
+MODALITIES = words("rna", "atac", "adt", "activity")
+
 InputArg = Annotated[str, typer.Argument(metavar="[INPUT]", help="cells: a path, or - for stdin")]
 OutputOpt = Annotated[
     str, typer.Option("-o", "--output", metavar="PATH", help="where to write; - is stdout")
@@ -22,13 +26,26 @@ SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="same seed, same byt
 ThreadsOpt = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the numerical libraries")
 ]
-DeviceOpt = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="where to fit")]
+DeviceOpt = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda",
+        help="where to fit",
+        autocompletion=words("auto", "cpu", "cuda"),
+    ),
+]
 LayerOpt = Annotated[
     str | None, typer.Option("--layer", metavar="NAME", help="a layer in place of X")
 ]
 ModalityOpt = Annotated[
     str | None,
-    typer.Option("--modality", metavar="rna|atac|adt|activity", help="only these features"),
+    typer.Option(
+        "--modality",
+        metavar="rna|atac|adt|activity",
+        help="only these features",
+        autocompletion=MODALITIES,
+    ),
 ]
 LabelOpt = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="the column of obs to aim at")

@@ -5,20 +5,28 @@ from typing import Annotated
 
 import typer
 
-from scgx import progress
+from scgx import progress, registry
 from scgx.commands import _options as opt
+from scgx.commands._completion import models
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
 PANEL = "learn"
 
+MODELS = ", ".join(registry.names("models"))
+
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="a model; `scgx info --models`")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODELS, autocompletion=models)],
     input: opt.InputArg = "-",
     output: opt.OutputOpt = "-",
-    source: Annotated[str | None, typer.Option("--from", help="modality to predict from")] = None,
-    target: Annotated[str | None, typer.Option("--to", help="modality to predict")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="modality to predict from", autocompletion=opt.MODALITIES),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="modality to predict", autocompletion=opt.MODALITIES)
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of the model")
     ] = None,
@@ -40,6 +48,9 @@ def train(
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="passes over the data")
     ] = None,
+    knobs: Annotated[
+        bool, typer.Option("--knobs", help="print the knobs of MODEL and leave")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the checkpoint")] = False,
     log: Annotated[Path | None, typer.Option("--log", help="one JSON line per epoch")] = None,
     plot: Annotated[
@@ -59,8 +70,15 @@ def train(
     (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
 
     Example:
+    scgx train ridge --knobs
     scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
     """
+    if knobs:
+        from scgx.learn import config as described
+
+        kind = registry.load("models", model).Config
+        progress.table("", ["knob", "type", "default", "what"], described.describe(kind))
+        return
     streams.glance(input)
     from scgx.learn.threads import limit
 
@@ -69,7 +87,7 @@ def train(
     streams.use_tmpdir(tmpdir)
     from scgx.learn.knobs import missing_weight, read_names, settings_of
 
-    knobs = settings_of(
+    settings = settings_of(
         model, list(set_ or []), config, covariates=covariate, epochs=epochs, device=device
     )
     weight = missing_weight(na)
@@ -89,7 +107,7 @@ def train(
             to = check_role(cells, target, "--to", (source,) if source else ())
             start = check_role(cells, source, "--from", (to,))
             roles = Roles(start, to, units, names, weight)
-            fitted = fit(model, cells, roles, knobs, seed=seed, report=report)
+            fitted = fit(model, cells, roles, settings, seed=seed, report=report)
             fitted.write(dst.path)
         report.close()
         if plot is not None:
