@@ -74,11 +74,12 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _help(function: Callable[..., None]) -> str:
-    """The docstring with its example kept as lines."""
+    """The docstring, its paragraphs for any width, its example kept as lines."""
     text = inspect.getdoc(function) or ""
     head, mark, example = text.partition("\nExample:")
+    head = "\n\n".join(" ".join(part.split()) for part in head.split("\n\n"))
     lines = "\n\n".join(line.strip() for line in example.splitlines() if line.strip())
-    return f"{head.strip()}\n\nExample:\n\n{lines}" if mark else text
+    return f"{head.strip()}\n\nExample:\n\n{lines}" if mark else head
 
 
 def _guard(name: str, function: Callable[..., None]) -> Callable[..., None]:

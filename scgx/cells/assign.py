@@ -41,6 +41,8 @@ class Assigned(NamedTuple):
 def assign(obs: Frame, request: Request, name: str) -> Assigned:
     """Split a table of cells. DataError names the file where the request cannot be met."""
     try:
+        if not len(obs):
+            raise DataError("has no cells to split")
         return _assign(obs, request)
     except DataError as error:
         error.file = error.file or name

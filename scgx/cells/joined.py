@@ -112,12 +112,15 @@ def describe(found: metadata.Found, name: str) -> str:
 
 def _counted(parts: Sequence[Part], rules: Sequence[str]) -> list[str]:
     """How many cells were kept and dropped, and by which rule they were paired."""
+    if len(parts) == 1:
+        return []
     said = [f"{len(parts[0].rows):,} cells are in all {len(parts)} files"]
     for part, rule in zip(parts, ["", *rules], strict=True):
         dropped = part.cells.n_obs - len(part.rows)
         how = f", paired {rule}" if rule else ""
+        held = " and ".join(str(kind) for kind in dict.fromkeys(part.kinds))
         said.append(
-            f"{part.cells.name}: {part.modality}, {len(part.rows):,} cells kept,"
+            f"{part.cells.name}: {held}, {len(part.rows):,} cells kept,"
             f" {dropped:,} dropped{how}"
         )
     return said

@@ -51,14 +51,14 @@ def join(
 ) -> None:
     """Join modalities of the same cells into one file, by barcode and never by position.
 
-    The cells that all files have are kept, in the order of the first. Barcodes may differ by what
-    programs add to them (-1, sample#), as long as they stay unique. Columns of obs that differ get
-    GEX_, ATAC_ or ADT_ in front. Genes that two files have keep their id in var["gene_id"] and get
-    the modality behind their name. --obs adds a table of text, for one file too.
+    `scgx join rna.h5ad atac.h5ad -o paired.h5ad` keeps the cells that both have, in the order of
+    the first. Barcodes may differ by what programs add to them (-1, sample#), as long as they stay
+    unique. Columns of obs that differ get GEX_, ATAC_ or ADT_ in front. A file whose names are in
+    use already keeps its ids in var["gene_id"] and gets its modality behind the names. --obs adds
+    a table of text by barcode, to one file too.
 
     Example:
-    scgx join rna.h5ad atac.h5ad -o paired.h5ad
-    scgx join rna.h5ad atac.h5ad --obs cells.tsv -o paired.h5mu
+    scgx fetch demo | scgx join - --format h5mu > demo.h5mu
     """
     budget = parse_memory(memory)
     _check_usage(files, obs, output, format)
