@@ -106,6 +106,7 @@ def annotate_coords(
             cells.var, found, genes, overwrite=overwrite, ignore_case=ignore_case
         )
         _say(result, found, genes, assembly)
+        _compare_peaks(cells, places, genes)
         _refuse_gaps(cells, result, strict=strict)
         if table is not None:
             _write_report(table.path, cells, places, result)
@@ -167,6 +168,24 @@ def _say(result: Report, found: Found, genes: Genes | None, assembly: str) -> No
 def _name(what: str, names: list[str]) -> None:
     if names:
         progress.say(f"{len(names):,} {what}: {', '.join(names[:5])}{' ...' if names[5:] else ''}")
+
+
+def _compare_peaks(cells: Cells, places: Coordinates, genes: Genes | None) -> None:
+    """Warn where the peaks seem to be of another assembly than the annotation."""
+    from scgx.h5ad.features import modalities
+
+    is_peak = modalities(cells.var) == "atac"
+    if genes is None or not is_peak.any():
+        return
+    from scgx.cells.coordinates import Coordinates
+    from scgx.cells.promoters import gathering
+
+    found = gathering(Coordinates(*(column[is_peak] for column in places)), genes)
+    if found.doubtful:
+        progress.warn(
+            f"peaks lie at {found.at_starts:,} starts of genes and at {found.beside:,.0f} places "
+            "beside them: are they of another assembly than the annotation?"
+        )
 
 
 def _refuse_gaps(cells: Cells, result: Report, *, strict: bool) -> None:

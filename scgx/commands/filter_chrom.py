@@ -112,10 +112,10 @@ def _complete(
     name = _annotation.name_for(genome, next(filter(None, prefixes), ""))
     path = _annotation.cached(name) if name else None
     if path is None:
-        which = " or ".join(lacking) or "any"
+        which = f"{' or '.join(lacking)} feature" if lacking else "feature"
         option = f"--annotation {name}" if name else "--gtf FILE"
         fix = f"scgx annotate-coords {option} adds them"
-        raise DataError(f"no {which} feature has a chromosome", fix=fix, file=cells.name)
+        raise DataError(f"no {which} has a chromosome", fix=fix, file=cells.name)
     genes = _annotation.read(streams.Source(path, str(name)))
     places, report = annotate(cells.var, found, genes)
     known = f"{report.share:.1%} of {report.genes:,} genes known"
