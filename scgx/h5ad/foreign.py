@@ -41,7 +41,7 @@ def as_h5ad(
     with streams.temporary(streams.tmpdir()) as made:
         if kind == "gzip":
             with _gunzipped(path, name, memory) as plain:
-                if sniff.kind(plain) != "hdf5":
+                if sniff.kind(plain, f"{name} (gzip)") != "hdf5":
                     raise InputError("is gzip-compressed, and what is inside is no h5ad", file=name)
                 with open_hdf5(plain, memory, name) as file:
                     inner = sniff.hdf5_kind(file)
@@ -93,7 +93,7 @@ def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) 
         import anndata
 
         try:
-            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind)
+            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind, name)
         except ImportError as error:
             fix = "pip install 'scgx[zarr]'"
             raise MachineError(
@@ -106,7 +106,7 @@ def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) 
         cells.write_h5ad(made)
 
 
-def _zarr(anndata: ModuleType, path: Path, kind: str) -> Any:
+def _zarr(anndata: ModuleType, path: Path, kind: str, name: str) -> Any:
     """A store in a folder, or in a zip (at its root or one folder down)."""
     import zarr
 
@@ -116,12 +116,12 @@ def _zarr(anndata: ModuleType, path: Path, kind: str) -> Any:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if not n.startswith("__MACOSX")]
     except zipfile.BadZipFile:
-        raise InputError("is a damaged zip", file=str(path)) from None
+        raise InputError("is a damaged zip", file=name) from None
     if any(n.endswith((".pkl", "data.pkl")) for n in names):
-        raise UnsafeError("is a zip with a pickle in it, which could run code", file=str(path))
+        raise UnsafeError("is a zip with a pickle in it, which could run code", file=name)
     marks = [n for n in names if n.rsplit("/", 1)[-1] in (".zgroup", "zarr.json")]
     if not marks:
-        raise InputError("is a zip and no zarr store", file=str(path))
+        raise InputError("is a zip and no zarr store", file=name)
     root = min((n.rpartition("/")[0] for n in marks), key=len)
     store = zarr.storage.ZipStore(path, mode="r")
     group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from scgx.errors import DataError, InputError, ScgxError
+from scgx.errors import DataError, InputError, MachineError, ScgxError
 from scgx.h5ad import lengths, safety, sniff, trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import read_frame, read_value
@@ -176,7 +176,7 @@ def open_cells(
     path = Path(path)
     name = name or str(path)
     memory = memory or default_memory()
-    kind = sniff.kind(path)
+    kind = sniff.kind(path, name)
     with contextlib.ExitStack() as stack:
         identity = trailer.fingerprint(path)
         if kind == "hdf5":
@@ -218,6 +218,8 @@ def _naming(name: str) -> Iterator[None]:
     """HDF5's own errors become one line that names the file; ours get the file if they lack it."""
     try:
         yield
+    except MachineError:
+        raise  # about the output, and not about this file
     except ScgxError as error:
         error.file = error.file or name
         raise

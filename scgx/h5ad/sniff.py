@@ -18,19 +18,19 @@ _PACKED = {
 }
 
 
-def kind(path: Path) -> str:
-    """`hdf5`, `gzip`, `zarr`, `zarr.zip`; anything else is refused with its name in words."""
+def kind(path: Path, name: str) -> str:
+    """`hdf5`, `gzip`, `zarr`, `zarr.zip`; anything else is refused with what it is in words."""
     if path.is_dir():
         if any((path / mark).exists() for mark in (".zgroup", ".zattrs", "zarr.json")):
             return "zarr"
         if any(path.glob("matrix.mtx*")):
             raise InputError(
-                "is a Matrix Market folder", fix="scgx transpose reads it", file=str(path)
+                "is a Matrix Market folder", fix="scgx transpose reads it", file=name
             )
-        raise InputError("is a folder and no cells", file=str(path))
+        raise InputError("is a folder and no cells", file=name)
     with open(path, "rb") as file:
         head = file.read(4096)
-    return classify(head, str(path))
+    return classify(head, name)
 
 
 def classify(head: bytes, name: str) -> str:
