@@ -209,7 +209,9 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
         file.close()
     except OSError as error:
         _abandon(file)
-        raise MachineError(f"cannot write: {_line(error)}") from error
+        if _while_reading(error):
+            raise  # the reader of that file names it
+        raise MachineError(f"cannot write in {path.parent}: {_line(error)}") from error
     except BaseException:
         _abandon(file)
         raise
@@ -225,6 +227,12 @@ def _abandon(file: h5py.File) -> None:
     """
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         file.close()
+
+
+def _while_reading(error: OSError) -> bool:
+    """Did HDF5 stumble over the bytes of an input, and not over a disk?"""
+    words = str(error)
+    return error.errno is None and ("read data" in words or "during read" in words)
 
 
 def _packing(cells: Cells) -> dict[str, object]:
