@@ -96,8 +96,10 @@ def hdf5_length(path: Path) -> int | None:
     """The length that the HDF5 superblock declares (versions 0 to 3), or None for another kind."""
     with open(path, "rb") as file:
         head = file.read(96)
-    if not head.startswith(_HDF5) or len(head) < 48:
+    if not head.startswith(_HDF5):
         return None
+    if len(head) < 96:
+        return 96  # no HDF5 file is shorter
     version = head[8]
     if version in (2, 3):
         return int.from_bytes(head[28:36], "little")
