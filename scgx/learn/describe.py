@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scgx.errors import InputError, ScgxError
-from scgx.h5ad import history, trailer
+from scgx.errors import InputError, ScgxError, UnsafeError
+from scgx.h5ad import history, streams, trailer
 from scgx.h5ad.features import columns_of, modalities, present
 from scgx.h5ad.frame import Categorical, Frame, Nullable
 from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.scan import scan
 from scgx.h5ad.trailer import Verdict
 from scgx.h5ad.units import units_of
 from scgx.learn import artifact
@@ -48,16 +49,25 @@ def records_of(path: Path, name: str) -> list[dict[str, object]]:
 
 def verdict_of(name: str) -> Verdict:
     """Whole, truncated, corrupt or unsigned; `kind` for what is neither cells nor a model."""
-    path = Path(name)
-    if not path.is_file():
+    if name == "-":
+        try:
+            with streams.source(name) as src:
+                return _verdict(src.path, src.name)
+        except InputError as error:
+            return _refused(error)
+    if not Path(name).is_file():
         return Verdict("missing", "no such file")
+    return _verdict(Path(name), name)
+
+
+def _verdict(path: Path, name: str) -> Verdict:
     try:
         with open(path, "rb") as file:
-            head = file.read(8)
+            head = file.read(520)
         if head.startswith(b"PK"):
             found = artifact.read(path, name)
             return Verdict("whole", f"model {found.header.model}, every member as written")
-        if not head.startswith(b"\x89HDF"):
+        if not head.startswith(b"\x89HDF") and head[512:516] != b"\x89HDF":
             return Verdict("kind", "no HDF5 file and no model")
         verdict = trailer.verify(path)
         if verdict.state == "unsigned":
@@ -66,19 +76,26 @@ def verdict_of(name: str) -> Verdict:
     except OSError as error:
         return Verdict("missing", str(error.strerror).lower())
     except InputError as error:
-        return Verdict("corrupt", error.what)
+        return _refused(error)
+    except UnsafeError as error:
+        return Verdict("kind", error.what)
+
+
+def _refused(error: InputError) -> Verdict:
+    state = "truncated" if error.what.startswith("truncated") else "corrupt"
+    return Verdict(state, error.what)
 
 
 def _read_through(path: Path, name: str) -> Verdict:
-    """A file of somebody else: every block of X is read, and its invariants checked."""
+    """A file of somebody else: everything is read, and the invariants of X checked."""
     try:
         with open_cells(path, name=name) as cells:
             cells.obs, cells.var  # noqa: B018 - reading them is the check
             for _block in cells.blocks("X") if cells.has("X") else ():
                 pass
+            scan(cells.h5)
     except InputError as error:
-        state = "truncated" if error.what.startswith("truncated") else "corrupt"
-        return Verdict(state, error.what)
+        return _refused(error)
     except ScgxError as error:
         return Verdict("kind", error.what)
     return Verdict("unsigned", "no trailer; everything in it could be read")
