@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TextIO
 
+_LINE = 200
+_ELLIPSIS = " ... "
 _state = {"prefix": "scgx", "quiet": False}
 
 
@@ -54,8 +56,12 @@ def warn(text: str) -> None:
 
 
 def fail(text: str) -> None:
-    """The one line of an error."""
-    _print(f"{_state['prefix']}: {escape(text)}")
+    """The one line of an error, of at most 200 characters; a long path loses its middle."""
+    line = f"{_state['prefix']}: {escape(text)}"
+    spare = _LINE - len(_ELLIPSIS)
+    _print(
+        line if len(line) <= _LINE else line[: spare // 3] + _ELLIPSIS + line[spare // 3 - spare :]
+    )
 
 
 @contextmanager
