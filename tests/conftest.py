@@ -1,9 +1,11 @@
 """Fixtures that every test may use: the real data, a small maker of files, a runner of real processes."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.processes import Zygote
 
 REAL = Path(os.environ.get("SCGX_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
@@ -16,3 +18,11 @@ def real_data() -> Path:
             pytest.fail(f"SCGX_DATA names {REAL}, which is not a folder")
         pytest.skip("real data are not here (set SCGX_DATA)")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Zygote]:
+    """Command lines in forked copies of one loaded process."""
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
