@@ -1,9 +1,9 @@
 """What lies near each gene: input features in genome order, with their distance to its start.
 
 A distance is signed in the direction of transcription: negative upstream of the transcription
-start, positive downstream, 0 where a peak covers it. A window never crosses a chromosome's boundary,
-because features are looked up per chromosome. Genes without a place, and genes on chromosomes without
-input features, have an empty window.
+start, positive downstream, 0 where a peak covers it. A window never crosses a chromosome's
+boundary, because features are looked up per chromosome. Genes without a place, and genes on
+chromosomes without input features, have an empty window.
 """
 
 from dataclasses import dataclass
@@ -107,3 +107,29 @@ def basis(windows: Windows, borders: np.ndarray, shape: tuple[int, int]) -> sp.c
     column = windows.gene * bins + bin_
     ones = np.ones(len(column), np.float32)
     return sp.csr_array((ones, (windows.feature, column)), shape=(shape[0], shape[1] * bins))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The windows that are not empty, of some cells: cell and gene int64 (p,), values (p, bins)."""
+
+    cell: np.ndarray
+    gene: np.ndarray
+    values: np.ndarray
+
+
+def gather(x: sp.csr_array, what: sp.csr_array, bins: int) -> Gathered:
+    """log(1 + sum) of x (n, n_in) in each distance bin, for windows in which anything is open.
+
+    `what` is a `basis`. Chromatin is sparse, so that most windows of most cells are empty and need
+    no work; for dense inputs every window comes out.
+    """
+    product = sp.csr_array(x @ what)
+    product.sort_indices()
+    n_out = what.shape[1] // bins
+    cell = np.repeat(np.arange(x.shape[0]), np.diff(product.indptr))
+    key = cell * n_out + product.indices // bins
+    new = np.diff(key, prepend=-1) != 0
+    values = np.zeros((int(new.sum()), bins), np.float32)
+    values[np.cumsum(new) - 1, product.indices % bins] = np.log1p(product.data)
+    return Gathered(key[new] // n_out, key[new] % n_out, values)

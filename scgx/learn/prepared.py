@@ -1,0 +1,108 @@
+"""What a network is fed: the state of a cell, its covariates, what is near each gene, the target.
+
+The state is small and made once; targets and windows are made batch by batch, in the thread of the
+loader or on the way out of it, so that nothing of cells x genes is held.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from scgx.learn.batches import Batches
+from scgx.learn.loadings import Loadings
+from scgx.learn.residual import deviations
+from scgx.learn.windows import Gathered, gather
+
+
+class Fed(NamedTuple):
+    """One batch: state (n, s) and truth (n, n_out) float32, codes (n, c) int64."""
+
+    rows: np.ndarray
+    state: np.ndarray
+    codes: np.ndarray
+    truth: np.ndarray
+    weight: np.ndarray | None
+    near: Gathered | None
+
+
+@dataclass(frozen=True)
+class Near:
+    """How windows are gathered: a basis (see `windows.basis`), its bins, and at most how many."""
+
+    basis: sparse.csr_array
+    bins: int
+    most: int
+
+
+class Prepared:
+    """Batches for the torch loop; `name` says which settings made the state."""
+
+    def __init__(
+        self,
+        data: Batches,
+        loadings: Loadings,
+        state: tuple[np.ndarray, np.ndarray],
+        *,
+        name: str,
+        near: Near | None = None,
+    ) -> None:
+        """`state` is (state, codes) of the rows of train, then val."""
+        self.data, self.loadings, self.near = data, loadings, near
+        self.train, self.val = data.train, data.val
+        self.state, self.codes = state
+        self._name = name
+        rows = np.concatenate([data.train, data.val])
+        self._place = np.zeros(int(rows.max(initial=0)) + 1, np.int64)
+        self._place[rows] = np.arange(len(rows))
+
+    def fingerprint(self) -> str:
+        """A name for the data and for what was made of it."""
+        return f"{self.data.fingerprint()} {self._name}"
+
+    def batches(
+        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+    ) -> Iterator[Fed]:
+        """Batches of `size` rows; while shuffling, at most `near.most` windows of each are kept."""
+        found = self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle)
+        for number, batch in enumerate(found):
+            place = self._place[batch.rows]
+            near = None
+            if self.near is not None:
+                near = gather(batch.x, self.near.basis, self.near.bins)
+                if shuffle and len(near.cell) > self.near.most:
+                    near = _some(near, self.near.most, np.random.default_rng([seed, epoch, number]))
+            truth = deviations(batch.y, self.loadings)
+            yield Fed(batch.rows, self.state[place], self.codes[place], truth, batch.weight, near)
+
+
+def _some(near: Gathered, most: int, rng: np.random.Generator) -> Gathered:
+    """A sample of windows: the others of this batch are left out once, as dropout does."""
+    kept = np.sort(rng.choice(len(near.cell), most, replace=False))
+    return Gathered(near.cell[kept], near.gene[kept], near.values[kept])
+
+
+class Standard(NamedTuple):
+    """Centre and scale (s,) that bring numbers per cell to mean 0 and deviation 1, float32."""
+
+    centre: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, raw: np.ndarray) -> Self:
+        """From training rows (n, s); a column that does not vary becomes 0."""
+        deviation = raw.std(axis=0, dtype=np.float64)
+        flat = deviation <= 1e-6 * (1 + np.abs(raw).max(axis=0, initial=0))
+        scale = np.where(flat, 0, 1 / np.where(flat, 1, deviation))
+        return cls(raw.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32))
+
+    def __call__(self, raw: np.ndarray) -> np.ndarray:
+        """Standardised rows, float32 (n, s)."""
+        return ((raw - self.centre) * self.scale).astype(np.float32)
+
+
+def with_depth(components: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Components (n, s) and log depth as one table (n, s + 1): unit-length rows have lost it."""
+    return np.column_stack([components, np.log1p(totals)]).astype(np.float32)

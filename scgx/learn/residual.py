@@ -1,0 +1,31 @@
+"""What a network is asked for: how far a cell is from the mean cell, on a scale where outputs compare.
+
+A network that predicts deviations cannot win by predicting the mean. The scale is that of `Loadings`.
+Missing targets (see `Batches.weight`) count as the mean of those that are there in what is fitted
+before the network, and as their weight in its loss.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from scgx.learn.batches import Batches
+from scgx.learn.loadings import Loadings
+
+
+def training_targets(data: Batches) -> sparse.csr_array:
+    """Targets of the training rows, CSR float32; the less one weighs, the nearer it is to the mean."""
+    y, weight = data.y(data.train), data.weight(data.train)
+    if weight is None:
+        return y
+    mean = y.sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-6)
+    return sparse.csr_array(y.toarray() * weight + (1 - weight) * mean, dtype=np.float32)
+
+
+def deviations(y: sparse.csr_array, loadings: Loadings) -> np.ndarray:
+    """Scaled distance from the mean profile of targets y: float32 (n, n_out), dense."""
+    return ((y.toarray() - loadings.mean) / loadings.scale).astype(np.float32)
+
+
+def values(deviation: np.ndarray, loadings: Loadings) -> np.ndarray:
+    """Targets from scaled distances, float32 (n, n_out)."""
+    return deviation * loadings.scale + loadings.mean

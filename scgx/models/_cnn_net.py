@@ -1,0 +1,149 @@
+"""The network of `cnn`: a committee on the state of the cell, a convolution near each gene."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scgx.learn.prepared import Fed
+from scgx.learn.windows import Gathered
+from scgx.models._mlp_net import Body, Committee, Shape, squared_error
+
+SMALL = 0.1  # first weights of the read-out, so that training starts near the committee alone
+
+
+class Sight(NamedTuple):
+    """Sizes of the convolution: distance bins, channels, layers, gene embedding; the read-out."""
+
+    bins: int
+    channels: int
+    depth: int
+    embedding: int
+    per_gene: bool
+
+
+class Near(NamedTuple):
+    """Windows that are not empty, as tensors: cell and gene (p,), values (p, bins)."""
+
+    cell: Tensor
+    gene: Tensor
+    values: Tensor
+
+    @classmethod
+    def of(cls, found: Gathered, device: torch.device) -> "Near":
+        """From numpy."""
+        return cls(
+            *(torch.from_numpy(a).to(device) for a in (found.cell, found.gene, found.values))
+        )
+
+
+class SharedRead(nn.Module):
+    """One read-out for all genes; their embedding says what of it they take."""
+
+    def __init__(self, sight: Sight, shape: Shape) -> None:
+        super().__init__()
+        self.read = nn.Linear(sight.channels * sight.bins, sight.embedding, bias=False)
+        self.taste = nn.Embedding(shape.outputs, sight.embedding)
+        nn.init.normal_(self.read.weight, std=SMALL / (sight.channels * sight.bins) ** 0.5)
+
+    def forward(self, seen: Tensor, gene: Tensor) -> Tensor:
+        """(p, channels x bins) and (p,) to (p,)."""
+        return (self.read(seen) * self.taste(gene)).sum(dim=1)
+
+
+class OwnRead(nn.Module):
+    """A read-out of its own for every gene."""
+
+    def __init__(self, sight: Sight, shape: Shape) -> None:
+        super().__init__()
+        flat = sight.channels * sight.bins
+        self.read = nn.Embedding(shape.outputs, flat)
+        nn.init.normal_(self.read.weight, std=SMALL / flat**0.5)
+
+    def forward(self, seen: Tensor, gene: Tensor) -> Tensor:
+        """(p, channels x bins) and (p,) to (p,)."""
+        return (seen * self.read(gene)).sum(dim=1)
+
+
+class Neighbourhood(nn.Module):
+    """What is open near a gene, as a deviation of that gene.
+
+    Convolutions run along the distance to the start of the gene, from far upstream to far
+    downstream, each with twice the dilation of the one before, and are shared over genes. An
+    embedding of the gene scales and shifts the channels; the state of the cell says how much of the
+    answer counts. A window in which nothing is open answers exactly 0, so it need not be computed.
+    """
+
+    def __init__(self, sight: Sight, shape: Shape) -> None:
+        super().__init__()
+        self.outputs = shape.outputs
+        widths = [1, *([sight.channels] * sight.depth)]
+        layers: list[nn.Module] = []
+        for i in range(sight.depth):
+            conv = nn.Conv1d(widths[i], widths[i + 1], 3, dilation=2**i, padding=2**i, bias=False)
+            layers += [conv, nn.Tanh()]  # odd, without a bias: nothing in, nothing out
+        self.layers = nn.Sequential(*layers)
+        self.genes = nn.Embedding(shape.outputs, sight.embedding)
+        self.film = nn.Linear(sight.embedding, 2 * sight.channels)
+        self.gate = nn.Linear(shape.state, 1)
+        self.read = (OwnRead if sight.per_gene else SharedRead)(sight, shape)
+
+    def forward(self, near: Near, state: Tensor) -> Tensor:
+        """Deviations (n, outputs) of cells with state (n, s)."""
+        seen = self.layers(near.values[:, None])
+        scale, shift = self.film(self.genes(near.gene))[:, :, None].chunk(2, dim=1)
+        seen = nn.functional.gelu(seen * (1 + scale) + shift) - nn.functional.gelu(shift)
+        gate = 1 + torch.tanh(self.gate(state))[near.cell, 0]
+        value = self.read(seen.flatten(1), near.gene) * gate
+        flat = torch.zeros(len(state) * self.outputs, dtype=value.dtype, device=value.device)
+        flat = flat.scatter(0, near.cell * self.outputs + near.gene, value)
+        return flat.view(len(state), self.outputs)
+
+
+class Network(nn.Module):
+    """The committee, plus the neighbourhood where any gene has one."""
+
+    def __init__(self, committee: Committee, neighbourhood: Neighbourhood | None) -> None:
+        super().__init__()
+        self.committee = committee
+        self.neighbourhood = neighbourhood
+
+    def forward(self, state: Tensor, codes: Tensor, near: Near | None) -> Tensor:
+        """(members, n, outputs) while training, (1, n, outputs) otherwise."""
+        guess = self.committee(state, codes)
+        if self.neighbourhood is not None and near is not None:
+            guess = guess + self.neighbourhood(near, state)
+        return guess
+
+
+def build(
+    members: int,
+    shape: Shape,
+    body: Body,
+    sight: Sight | None,
+    *,
+    axes: np.ndarray | None,
+    seed: int,
+) -> Network:
+    """A network with seeded first weights, ready to answer; torch's generator is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        committee = Committee(members, shape, body, axes)
+        return Network(committee, Neighbourhood(sight, shape) if sight else None).eval()
+
+
+def loss_of(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:
+    """The squared error of a batch."""
+    state, codes, truth = (torch.from_numpy(a).to(device) for a in batch[1:4])
+    near = None if batch.near is None else Near.of(batch.near, device)
+    return squared_error(network(state, codes, near), truth, batch.weight)
+
+
+def answer(
+    network: Network, state: np.ndarray, codes: np.ndarray, near: Gathered | None
+) -> np.ndarray:
+    """Deviations float32 (n, outputs)."""
+    found = None if near is None else Near.of(near, torch.device("cpu"))
+    with torch.no_grad():
+        return network(torch.from_numpy(state), torch.from_numpy(codes), found)[0].numpy()

@@ -1,0 +1,209 @@
+"""A convolutional network: what is open near each gene, and the state of the whole cell.
+
+Input features are put in genome order, and counted in bins of distance around the start of each
+gene: narrow ones at the start, wider ones outwards, upstream and downstream told apart by the
+strand, never across the end of a chromosome. Convolutions along the distance, shared over genes and
+tuned by an embedding of the gene, turn them into that gene's deviation. The state of the cell
+carries most of what can be known: components of the target that ridge on all features foresees, held
+out by group (`learn/foresight`), and depth. A committee of small networks turns it, and covariates,
+into the deviations of all genes, and the two are added.
+
+Predicting the mean earns nothing: the network is asked for the deviation from it, with every output
+scaled by its own spread.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from scgx.learn import windows
+from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.learn.batches import Batches
+from scgx.learn.covariates import Covariates
+from scgx.learn.foresight import Foresight, foresee
+from scgx.learn.loadings import Loadings
+from scgx.learn.model import CellBlock
+from scgx.learn.prepared import Near, Prepared, Standard, with_depth
+from scgx.learn.residual import training_targets, values
+from scgx.learn.target import bounded, limits
+from scgx.progress import Report
+
+if TYPE_CHECKING:
+    from scgx.models._cnn_net import Network
+
+FROM = {"atac", "activity"}
+TO = {"rna"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is looked at, how wide the network is, and how it is trained."""
+
+    reach: int = 500_000  # base pairs on both sides of a gene's start; 0 looks at no window
+    scales: int = 8  # distance bins on each side
+    channels: int = 8  # of a convolution
+    depth: int = 3  # convolutions, each with twice the dilation of the one before
+    embedding: int = 8  # numbers that describe a gene
+    head: Literal["shared", "per-gene"] = "shared"  # who reads the convolutions out
+    windows: int = 60_000  # at most so many windows are looked at in one step of training
+    rank: int = 20  # components of the target that the committee may use
+    state: int = 50  # components of the target that ridge on all features foresees
+    idf_power: float = 2.0  # inverse document frequency to this power weighs a peak in the ridge
+    penalty: float = 0.0  # of the ridge; 0 chooses among 4, 16, 64 by held-out error
+    hidden: int = 256  # units of a hidden layer of the committee
+    layers: int = 2  # hidden layers of the committee
+    dropout: float = 0.3  # of hidden units
+    members: int = 3  # of the committee
+    power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
+    epochs: int = 30  # at most so many passes over the training rows
+    batch_size: int = 256  # cells per step
+    lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
+    weight_decay: float = 0.01  # of AdamW
+    patience: int = 6  # epochs without a better validation loss before stopping
+    covariates: tuple[str, ...] = ()  # obs columns that the network is told
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class _Fixed(NamedTuple):
+    """What is fitted before the network: how cells become its inputs, and its outputs targets."""
+
+    foresight: Foresight
+    standard: Standard
+    loadings: Loadings
+    covariates: Covariates
+    basis: sparse.csr_array
+    low_high: np.ndarray
+
+    def state(self, x: sparse.csr_array, totals: np.ndarray) -> np.ndarray:
+        """Standardised foreseen components and depth of cells x: float32 (n, state + 1)."""
+        return self.standard(with_depth(self.foresight(x), totals))
+
+    @property
+    def bins(self) -> int:
+        """Distance bins of a window; 0 where no gene has one."""
+        return self.basis.shape[1] // len(self.loadings.mean) if self.basis.nnz else 0
+
+
+class Model:
+    """What is fixed before training, and the network."""
+
+    Config = Config
+
+    def __init__(self, fixed: _Fixed, network: "Network") -> None:
+        self.fixed = fixed
+        self.network = network
+
+    @classmethod
+    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+        """Foresight from the training rows, then the torch loop; data.val stops it."""
+        from scgx.models import _cnn_net as net
+        from scgx.models import _mlp_net as mlp
+
+        fixed, held_out = _fit_fixed(data, config, seed=seed)
+        _say_windows(fixed, data, report)
+        state = np.concatenate([held_out, fixed.state(data.x(data.val), data.totals(data.val))])
+        codes = fixed.covariates.codes(data.obs)[np.concatenate([data.train, data.val])]
+        axes = np.ascontiguousarray(fixed.loadings.axes[:, : config.rank])
+        network = net.build(config.members, *_sizes(fixed, config), axes=axes, seed=seed)
+        near = Near(fixed.basis, fixed.bins, config.windows) if fixed.bins else None
+        prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config), near=near)
+        mlp.train(network, net.loss_of, prepared, config, seed=seed, report=report)
+        return cls(fixed, network)
+
+    def save(self) -> Mapping[str, bytes]:
+        from scgx.models import _mlp_net as mlp
+
+        fixed = self.fixed
+        arrays = {f"foresight_{k}": v for k, v in fixed.foresight._asdict().items()}
+        arrays |= {f"standard_{k}": v for k, v in fixed.standard._asdict().items()}
+        arrays |= {f"loadings_{k}": v for k, v in fixed.loadings._asdict().items()}
+        arrays |= {f"basis_{k}": getattr(fixed.basis, k) for k in ("indices", "indptr")}
+        arrays |= {"basis_shape": np.array(fixed.basis.shape), "limits": fixed.low_high}
+        return {
+            "fixed.safetensors": pack_arrays(arrays),
+            "covariates.json": fixed.covariates.save(),
+            "network.safetensors": pack_arrays(mlp.weights(self.network)),
+        }
+
+    @classmethod
+    def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
+        from scgx.models import _cnn_net as net
+        from scgx.models import _mlp_net as mlp
+
+        arrays = unpack_arrays(members["fixed.safetensors"])
+        indices = arrays["basis_indices"]
+        ones = np.ones(len(indices), np.float32)
+        shape = tuple(int(n) for n in arrays["basis_shape"])
+        fixed = _Fixed(
+            Foresight(*(arrays[f"foresight_{name}"] for name in Foresight._fields)),
+            Standard(*(arrays[f"standard_{name}"] for name in Standard._fields)),
+            Loadings(*(arrays[f"loadings_{name}"] for name in Loadings._fields)),
+            Covariates.restore(members["covariates.json"]),
+            sparse.csr_array((ones, indices, arrays["basis_indptr"]), shape=shape),
+            arrays["limits"],
+        )
+        network = net.build(config.members, *_sizes(fixed, config), axes=None, seed=0)
+        mlp.load(network, unpack_arrays(members["network.safetensors"]))
+        return cls(fixed, network)
+
+    def predict(self, block: CellBlock) -> np.ndarray:
+        """(n, n_out) float32 in the output's units."""
+        from scgx.models import _cnn_net as net
+
+        fixed = self.fixed
+        near = windows.gather(block.x, fixed.basis, fixed.bins) if fixed.bins else None
+        state, codes = fixed.state(block.x, block.totals), fixed.covariates.codes(block.obs)
+        guess = net.answer(self.network, state, codes, near)
+        return bounded(values(guess, fixed.loadings), fixed.low_high)
+
+
+def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.ndarray]:
+    """All but the network, and the held-out state of the training rows."""
+    y = training_targets(data)
+    rank = max(config.rank, config.state)
+    loadings = Loadings.fit(y, rank=rank, power=config.power, seed=seed)
+    targets = loadings.components(y)[:, : config.state]
+    foresight, held_out = foresee(
+        data, targets, idf_power=config.idf_power, penalty=config.penalty, seed=seed
+    )
+    raw = with_depth(held_out, data.totals(data.train))
+    standard = Standard.fit(raw)
+    covariates = Covariates.fit(data.obs, config.covariates, data.train)
+    basis = _basis(data, config)
+    low_high = limits(data.outputs.modality)
+    return _Fixed(foresight, standard, loadings, covariates, basis, low_high), standard(raw)
+
+
+def _basis(data: Batches, config: Config) -> sparse.csr_array:
+    """Which inputs fall into which distance bin of which gene; empty without windows."""
+    shape = (len(data.inputs), len(data.outputs))
+    if config.reach <= 0:
+        return sparse.csr_array(shape, dtype=np.float32)
+    found = windows.near(data.inputs, data.outputs, reach=config.reach)
+    return windows.basis(found, windows.edges(config.reach, config.scales), shape)
+
+
+def _sizes(fixed: _Fixed, config: Config) -> tuple:
+    """Shape, body and sight of the network."""
+    from scgx.models import _cnn_net as net
+    from scgx.models import _mlp_net as mlp
+
+    shape = mlp.Shape(len(fixed.standard.centre), fixed.covariates.sizes, len(fixed.loadings.mean))
+    rank = min(config.rank, fixed.loadings.axes.shape[1])
+    body = mlp.Body(config.hidden, config.layers, rank, config.dropout)
+    per_gene = config.head == "per-gene"
+    sight = net.Sight(fixed.bins, config.channels, config.depth, config.embedding, per_gene)
+    return shape, body, sight if fixed.bins else None
+
+
+def _say_windows(fixed: _Fixed, data: Batches, report: Report) -> None:
+    """How many genes have something near them."""
+    outputs = len(data.outputs)
+    if not fixed.bins:
+        report.say(f"no input lies near any of {outputs:,} genes: the state of the cell alone")
+        return
+    genes = len(np.unique(fixed.basis.indices // fixed.bins))
+    report.say(f"{genes:,} of {outputs:,} genes have inputs near them, the others the state alone")

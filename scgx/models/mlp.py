@@ -1,0 +1,152 @@
+"""A perceptron on LSI components: a plain network, and a baseline for those that see more.
+
+The whole cell becomes a few components (TF-IDF and SVD for chromatin, PCA for log values) and its
+depth; a small network turns them into components of the target, and those into every output. It
+is asked for the deviation from the mean profile, with every output scaled by its own spread, so
+that predicting the mean earns nothing. Several members differ in their first weights; their mean
+answers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.learn.batches import Batches
+from scgx.learn.covariates import Covariates
+from scgx.learn.loadings import Loadings
+from scgx.learn.lsi import Lsi
+from scgx.learn.model import CellBlock
+from scgx.learn.prepared import Prepared, Standard, with_depth
+from scgx.learn.residual import training_targets, values
+from scgx.learn.target import bounded, limits
+from scgx.progress import Report
+
+if TYPE_CHECKING:
+    from scgx.models._mlp_net import Committee
+
+FROM = {"atac", "activity", "rna", "adt"}
+TO = {"rna", "atac", "adt", "activity"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The width of the network and how it is trained."""
+
+    components: int = 50  # of the input, by LSI
+    hidden: int = 256  # units of a hidden layer
+    depth: int = 2  # hidden layers
+    rank: int = 20  # components of the target that the network may use
+    dropout: float = 0.3  # of hidden units
+    members: int = 3  # networks whose mean answers
+    power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
+    epochs: int = 30  # at most so many passes over the training rows
+    batch_size: int = 256  # cells per step
+    lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
+    weight_decay: float = 0.01  # of AdamW
+    patience: int = 6  # epochs without a better validation loss before stopping
+    covariates: tuple[str, ...] = ()  # obs columns that the network is told
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class _Fixed(NamedTuple):
+    """What is fitted before the network: how cells become its inputs, and its outputs targets."""
+
+    lsi: Lsi
+    standard: Standard
+    loadings: Loadings
+    covariates: Covariates
+    low_high: np.ndarray
+
+    def state(self, x: sparse.csr_array, totals: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """Standardised components and depth of cells x: float32 (n, components + 1)."""
+        return self.standard(with_depth(self.lsi.transform(x, present), totals))
+
+
+class Model:
+    """LSI, a committee of perceptrons, and the mean that they deviate from."""
+
+    Config = Config
+
+    def __init__(self, fixed: _Fixed, network: "Committee") -> None:
+        self.fixed = fixed
+        self.network = network
+
+    @classmethod
+    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+        """Components from the training rows, then the torch loop; data.val stops it."""
+        from scgx.models import _mlp_net as net
+
+        fixed = _fit_fixed(data, config, seed=seed)
+        axes = fixed.loadings.axes
+        rows = np.concatenate([data.train, data.val])
+        present = np.ones(len(data.inputs), bool)
+        state = fixed.state(data.x(rows), data.totals(rows), present)
+        codes = fixed.covariates.codes(data.obs)[rows]
+        shape = net.Shape(state.shape[1], fixed.covariates.sizes, len(data.outputs))
+        body = net.Body(config.hidden, config.depth, axes.shape[1], config.dropout)
+        network = net.committee(config.members, shape, body, axes=axes, seed=seed)
+        prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config))
+        net.train(network, net.loss_of, prepared, config, seed=seed, report=report)
+        return cls(fixed, network)
+
+    def save(self) -> Mapping[str, bytes]:
+        from scgx.models import _mlp_net as net
+
+        fixed = self.fixed
+        scales = {
+            **{f"standard_{k}": v for k, v in fixed.standard._asdict().items()},
+            **{f"loadings_{k}": v for k, v in fixed.loadings._asdict().items()},
+            "limits": fixed.low_high,
+        }
+        return {
+            "lsi.safetensors": pack_arrays(fixed.lsi._asdict()),
+            "scales.safetensors": pack_arrays(scales),
+            "covariates.json": fixed.covariates.save(),
+            "network.safetensors": pack_arrays(net.weights(self.network)),
+        }
+
+    @classmethod
+    def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
+        from scgx.models import _mlp_net as net
+
+        scales = unpack_arrays(members["scales.safetensors"])
+        fixed = _Fixed(
+            Lsi(**unpack_arrays(members["lsi.safetensors"])),
+            Standard(scales["standard_centre"], scales["standard_scale"]),
+            Loadings(*(scales[f"loadings_{name}"] for name in Loadings._fields)),
+            Covariates.restore(members["covariates.json"]),
+            scales["limits"],
+        )
+        arrays = unpack_arrays(members["network.safetensors"])
+        rank = fixed.loadings.axes.shape[1]
+        shape = net.Shape(
+            len(fixed.standard.centre), fixed.covariates.sizes, len(fixed.loadings.mean)
+        )
+        body = net.Body(config.hidden, config.depth, rank, config.dropout)
+        network = net.committee(config.members, shape, body, axes=None, seed=0)
+        net.load(network, arrays)
+        return cls(fixed, network)
+
+    def predict(self, block: CellBlock) -> np.ndarray:
+        """(n, n_out) float32 in the output's units."""
+        from scgx.models import _mlp_net as net
+
+        state = self.fixed.state(block.x, block.totals, block.present)
+        guess = net.answer(self.network, state, self.fixed.covariates.codes(block.obs))
+        return bounded(values(guess, self.fixed.loadings), self.fixed.low_high)
+
+
+def _fit_fixed(data: Batches, config: Config, *, seed: int) -> _Fixed:
+    x = data.x(data.train)
+    lsi = Lsi.fit(x, modality=data.inputs.modality, rank=config.components, seed=seed)
+    return _Fixed(
+        lsi,
+        Standard.fit(with_depth(lsi.transform(x), data.totals(data.train))),
+        Loadings.fit(training_targets(data), rank=config.rank, power=config.power, seed=seed),
+        Covariates.fit(data.obs, config.covariates, data.train),
+        limits(data.outputs.modality),
+    )
