@@ -87,11 +87,6 @@ def write_pair(
 
     `genes` is the dataset's annotation (a GTF); with it the features get their coordinates.
     """
-    if how.modality:
-        wanted = parse_modality(how.modality)
-        got = [one for one in got if one.file.part == wanted]
-        if not got:
-            raise DataError(f"has no {wanted}", file=dataset.name)
     with contextlib.ExitStack() as open_files:
         cells = [open_files.enter_context(_opened(one, dataset.name, how)) for one in got]
         kinds = [_kinds(one, c) for one, c in zip(got, cells, strict=True)]

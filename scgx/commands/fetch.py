@@ -101,7 +101,8 @@ def fetch(
         if dataset.recipe == "demo":
             _draw(dataset, dst.path, how, cells, genes, peaks, seed)
         else:
-            got, annotation = _get(dataset, from_file or [], offline=offline, verify=verify)
+            wish = _wish(offline=offline, verify=verify)
+            got, annotation = _get(dataset, from_file or [], modality, wish)
             packed = output == "-" or output.endswith(".gz")
             _write(dataset, got, annotation, dst.path, how, packed=packed)
 
@@ -202,24 +203,35 @@ def _refuse_misplaced(
         )
 
 
+def _wish(*, offline: bool, verify: bool) -> Wish:
+    from scgx.datasets._download import Policy, Wish
+
+    return Wish(offline, verify, Policy.of_environment())
+
+
 def _get(
-    dataset: Dataset, by_hand: list[str], *, offline: bool, verify: bool
+    dataset: Dataset, by_hand: list[str], modality: str | None, wish: Wish
 ) -> tuple[list[Got], Entry | None]:
-    """All files of a dataset, and its annotation, in the cache."""
+    """The files of a dataset (of one modality) and its annotation, in the cache."""
     from scgx.cells.fetched import Got
     from scgx.datasets import _catalog, _download
     from scgx.datasets._cache import open_cache
+    from scgx.h5ad.features import parse_modality
 
     cache = open_cache()
-    wish = _download.Wish(offline, verify, _download.Policy.of_environment())
+    wanted = parse_modality(modality) if modality else None
     got = []
     for file, path in _files(dataset, cache, wish, by_hand):
+        if dataset.recipe == "pair" and wanted not in (None, file.part):
+            continue
         label = f"{dataset.name} {file.part}".strip()
         if path is not None:
             entry = _download.from_file(cache, file, Path(path), label=label)
         else:
             entry = _download.fetch(cache, file, wish, label=label)
         got.append(Got(file, entry))
+    if not got:
+        raise DataError(f"has no {wanted}", file=dataset.name)
     genes = None
     if dataset.annotation:
         file = _catalog.load(dataset.annotation).files[0]

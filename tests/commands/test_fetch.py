@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-from support import files
-from support.processes import Ended, Zygote, command, environment
+from support import files, zhu2023
+from support.processes import Ended, Zygote, command, environment, shell
 from support.web import Web, serving
 
 from scgx.h5ad.reader import open_cells
-
-API = "/curation/v1/collections/ceb895f4-ff9f-403a-b7c3-187a9657ac2c"
 
 
 @pytest.fixture
@@ -58,11 +56,8 @@ def x_of(path: Path) -> np.ndarray:
     return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
-def test_the_cards_own_line_works_offline(tmp_path, run):
-    line = "scgx fetch demo | scgx filter-chrom X > x.h5ad".replace("scgx", " ".join(command()))
-    subprocess.run(
-        line, shell=True, check=True, cwd=tmp_path, env=environment(), capture_output=True
-    )
+def test_the_cards_own_line_works_offline(tmp_path):
+    assert shell("scgx fetch demo | scgx filter-chrom X > x.h5ad", cwd=tmp_path).code == 0
     with open_cells(tmp_path / "x.h5ad") as cells:
         assert set(cells.var.strings("chrom")) == {"chrX"}
         assert cells.n_obs == 1200
@@ -207,140 +202,78 @@ def test_the_list_names_every_dataset_as_text_and_as_json(run):
 # --- zhu2023: stand-ins for the API, both files and the annotation
 
 
-GENES = [f"ENSG{i:011d}" for i in range(1, 31)]
+@pytest.fixture
+def zhu(web, tmp_path, monkeypatch) -> zhu2023.StandIn:
+    """The stand-ins are served, and this test's processes are led to them."""
+    made = zhu2023.make(web, tmp_path)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
-def stand_in(web: Web, folder: Path, monkeypatch: pytest.MonkeyPatch, **title: str) -> None:
-    """Thirty genes, ten of them on X; ATAC has its cells in another order and lacks two."""
-    draw = np.random.default_rng(0)
-    names = [
-        f"ACGTACGTAC{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16]}T-1" for i in range(40)
-    ]
-    order = draw.permutation(40)[:38]
-    rna = np.log1p(draw.poisson(1.0, (40, 30))).astype(np.float32)
-    atac = np.log1p(draw.poisson(2.0, (40, 30))).astype(np.float32)
-    for word, values, cells in (
-        ("rna", rna, names),
-        ("atac", atac[order], [names[i] for i in order]),
-    ):
-        path = files.cells(folder / f"{word}.h5ad", sparse.csr_matrix(values), obs=cells, var=GENES)
-        _without_coordinates(path)
-        web.url(f"/data/{word}.h5ad", web.serve(path.read_bytes()))
-    listed = [
-        {
-            "title": title.get(word, f"Multi-omic profiling, {word.upper()}"),
-            "dataset_version_id": f"{word}-1",
-            "assets": [
-                {"filetype": "RDS", "url": "https://datasets.cellxgene.cziscience.com/x.rds"},
-                {
-                    "filetype": "H5AD",
-                    "filesize": (folder / f"{word}.h5ad").stat().st_size,
-                    "url": f"https://datasets.cellxgene.cziscience.com/{word}.h5ad",
-                },
-            ],
-        }
-        for word in ("rna", "atac")
-    ]
-    web.url("/api" + API, web.says(json.dumps({"datasets": listed}).encode()))
-    lines = ["##provider: GENCODE, GRCh38"]
-    for i, gene in enumerate(GENES):
-        chrom, start = ("chrX" if i < 10 else "chr2"), 1_000_000 * (i + 1)
-        name = f'gene_id "{gene}.7"; gene_name "G{i}"; gene_type "protein_coding";'
-        lines.append(f"{chrom}\tHAVANA\tgene\t{start}\t{start + 5000}\t.\t+\t.\t{name}")
-    gtf = web.url("/genes.gtf.gz", web.serve(gzip.compress("\n".join(lines).encode() + b"\n")))
-    row = {"name": "gencode-human", "kind": "annotation", "recipe": "raw", "format": "gtf.gz"}
-    catalog(folder, monkeypatch, **row, genome="GRCh38", urls=gtf)
-    bases = f"https://api.cellxgene.cziscience.com={web.base}/api"
-    bases += f" https://datasets.cellxgene.cziscience.com={web.base}/data"
-    monkeypatch.setenv("SCGX_BASE_URLS", bases)
-
-
-def _without_coordinates(path: Path) -> None:
-    import h5py
-
-    with h5py.File(path, "r+") as file:
-        for name in list(file["var"]):
-            if name != "_index":
-                del file["var"][name]
-        file["var"].attrs["column-order"] = np.array([], dtype=files.TEXT)
-
-
-def test_the_cards_line_on_zhu2023_works_with_an_empty_cache(web, tmp_path, monkeypatch, run):
-    stand_in(web, tmp_path, monkeypatch)
-    line = "scgx fetch zhu2023 | scgx filter-chrom X > x.h5ad".replace("scgx", " ".join(command()))
-    ran = subprocess.run(
-        line, shell=True, cwd=tmp_path, env=environment(), capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
+def test_the_cards_line_on_zhu2023_works_with_an_empty_cache(zhu, tmp_path):
+    line = "scgx fetch zhu2023 | scgx filter-chrom X > x.h5ad"
+    ran = shell(line, cwd=tmp_path)
+    assert ran.code == 0, ran.err
     with open_cells(tmp_path / "x.h5ad") as cells:
         assert cells.shape == (38, 20)
-        assert (
-            cells.var.strings("feature_types").tolist()
-            == ["Gene Expression"] * 10 + ["Gene Activity"] * 10
-        )
+        kinds = cells.var.strings("feature_types").tolist()
+        assert kinds == ["Gene Expression"] * 10 + ["Gene Activity"] * 10
         assert cells.var["start"].tolist() == [1_000_000 * (i + 1) - 1 for i in range(10)] * 2
         assert cells.scgx["units"]["X"] == {"rna": "log1p-counts", "activity": "log1p-counts"}
         assert cells.scgx["genome"] == "GRCh38"
         assert "zhu2023" in cells.scgx["history"][0]
-        pairs = cells.rows("X", np.arange(38)).toarray()
-        names = cells.obs_names.tolist()
-    with open_cells(tmp_path / "atac.h5ad") as atac:
-        where = [atac.obs_names.tolist().index(name) for name in names]
-        assert (pairs[:, 10:] == atac.rows("X", np.array(where)).toarray()[:, :10]).all()
+        found = cells.rows("X", np.arange(38)).toarray()
+        rows = [zhu.cells.index(name) for name in cells.obs_names]
+    assert (found[:, :10] == zhu.rna[rows, :10]).all()
+    assert (found[:, 10:] == zhu.activity[rows, :10]).all()
 
 
-def test_zhu2023_works_offline_once_it_is_cached(web, tmp_path, monkeypatch, run):
-    stand_in(web, tmp_path, monkeypatch)
+def test_one_modality_of_zhu2023_downloads_one_file(zhu, web, tmp_path, run):
+    ended = run("fetch", "zhu2023", "--modality", "rna", "-o", tmp_path / "a.h5ad")
+    assert ended.code == 0, ended.err
+    assert x_of(tmp_path / "a.h5ad").shape == (40, 30)
+    assert "/data/atac.h5ad" not in web.hits
+
+
+def test_zhu2023_works_offline_once_it_is_cached(zhu, web, tmp_path, run):
     assert run("fetch", "zhu2023", "--offline", "-o", tmp_path / "a.h5ad").code == 5
     assert run("fetch", "zhu2023", "-o", tmp_path / "a.h5ad").code == 0
     asked = len(web.hits)
     assert run("fetch", "zhu2023", "--offline", "-o", tmp_path / "b.h5ad").code == 0
     assert len(web.hits) == asked
-    first, second = x_of(tmp_path / "a.h5ad"), x_of(tmp_path / "b.h5ad")
-    assert (first == second).all()
+    assert (x_of(tmp_path / "a.h5ad") == x_of(tmp_path / "b.h5ad")).all()
 
 
-def test_an_api_that_is_down_is_answered_from_the_last_time(web, tmp_path, monkeypatch, run):
-    stand_in(web, tmp_path, monkeypatch)
+def test_an_api_that_is_down_is_answered_from_the_last_time(zhu, web, tmp_path, run):
     assert run("fetch", "zhu2023", "-o", tmp_path / "a.h5ad").code == 0
-    web.pages["/api" + API] = web.status(410)
+    web.pages["/api" + zhu2023.API] = web.status(410)
     ended = run("fetch", "zhu2023", "-o", tmp_path / "b.h5ad")
     assert ended.code == 0, ended.err
     assert "last time" in ended.err
 
 
-def test_a_new_version_is_said_by_its_id(web, tmp_path, monkeypatch, run):
+def test_a_new_version_is_said_by_its_id(zhu, web, tmp_path, run):
     """F25."""
-    stand_in(web, tmp_path, monkeypatch)
     run("fetch", "zhu2023", "-o", tmp_path / "a.h5ad")
-    page: dict[str, bytes] = {}
-    web.pages["/api" + API](_Recorder(page))
-    web.pages["/api" + API] = web.says(page["body"].replace(b"rna-1", b"rna-2"))
+    newer = zhu2023.answer(tmp_path).replace(b"rna-1", b"rna-2")
+    web.pages["/api" + zhu2023.API] = web.says(newer)
     assert "rna-2" in run("fetch", "zhu2023", "-o", tmp_path / "b.h5ad").err
-
-
-class _Recorder:
-    def __init__(self, page: dict[str, bytes]) -> None:
-        self.page = page
-
-    def answer(self, status: int, headers: dict[str, object], body: bytes = b"") -> None:
-        self.page["body"] = body
 
 
 @pytest.mark.parametrize(
     "answer",
     [b"[]", b"{}", b'{"datasets": 5}', b'{"datasets": [{"title": "x"}]}', b'{"datasets": []}'],
 )
-def test_an_api_that_changed_is_code_3(web, tmp_path, monkeypatch, answer, run):
-    stand_in(web, tmp_path, monkeypatch)
-    web.pages["/api" + API] = web.says(answer)
+def test_an_api_that_changed_is_code_3(zhu, web, tmp_path, answer, run):
+    web.pages["/api" + zhu2023.API] = web.says(answer)
     ended = run("fetch", "zhu2023", "-q", "-o", tmp_path / "a.h5ad")
     assert ended.code == 3, ended.err
     assert ended.line()
 
 
-def test_titles_that_do_not_tell_are_refused_and_by_hand_works(web, tmp_path, monkeypatch, run):
-    stand_in(web, tmp_path, monkeypatch, rna="Part one of ATAC")
+def test_titles_that_do_not_tell_are_refused_and_by_hand_works(zhu, web, tmp_path, run):
+    web.pages["/api" + zhu2023.API] = web.says(zhu2023.answer(tmp_path, ("ATAC, one", "")))
     assert run("fetch", "zhu2023", "-q", "-o", tmp_path / "a.h5ad").code == 3
     by_hand = ("--from-file", tmp_path / "rna.h5ad", "--from-file", tmp_path / "atac.h5ad")
     ended = run("fetch", "zhu2023", *by_hand, "-o", tmp_path / "a.h5ad")
