@@ -38,14 +38,15 @@ def lines(genes: int, rng: random.Random) -> Iterator[str]:
         for copy in range(4):
             transcript = f'transcript_id "ENST{number * 4 + copy:011d}.{rng.randint(1, 9)}"; '
             tail = 'transcript_type "protein_coding"; transcript_name "GENE-201"; '
-            tags = 'level 2; protein_id "ENSP00000000000.1"; transcript_support_level "1"; tag "basic"; '
-            tags += 'tag "Ensembl_canonical"; havana_gene "OTTHUMG00000000000.2";\n'
+            tags = 'level 2; protein_id "ENSP00000000000.1"; transcript_support_level "1"; '
+            tags += 'tag "basic"; tag "Ensembl_canonical"; havana_gene "OTTHUMG00000000000.2";\n'
             yield place.format("transcript") + gene + transcript + name + tail + tags
             for exon in range(1, 7):
                 at = start + exon * 2500 + rng.randint(0, 999)
                 for kind in ("exon", "CDS"):
                     yield (
-                        f"{chrom}\tHAVANA\t{kind}\t{at}\t{at + 150}\t.\t+\t.\t{gene}{transcript}{name}{tail}"
+                        f"{chrom}\tHAVANA\t{kind}\t{at}\t{at + 150}\t.\t+\t.\t"
+                        f"{gene}{transcript}{name}{tail}"
                         f'exon_number {exon}; exon_id "ENSE{rng.randint(0, 10**9):011d}.1"; {tags}'
                     )
 
