@@ -1,8 +1,6 @@
 """`scgx split` as a process, on real files."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import anndata
@@ -14,14 +12,6 @@ from scgx.h5ad.reader import open_cells
 
 RNA = "multiome-snare-mouse-cortex/snare_rna_counts.h5ad"
 BMMC = "multiome-bmmc-neurips/set1.rna.h5ad"
-
-
-def scgx(*words: object, code: int = 0, stdin: Path | None = None) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "scgx", *map(str, words)]
-    with open(stdin or "/dev/null", "rb") as given:
-        done = subprocess.run(command, stdin=given, capture_output=True, check=False)
-    assert done.returncode == code, done.stderr.decode()
-    return done
 
 
 def obs_of(path: Path) -> dict[str, np.ndarray]:
@@ -47,9 +37,9 @@ def donors(tmp_path: Path) -> Path:
     return tmp_path / "donors.h5ad"
 
 
-def test_batches_stay_whole_and_the_rest_of_the_file_is_the_same(real_data, tmp_path):
+def test_batches_stay_whole_and_the_rest_of_the_file_is_the_same(scgx, real_data, tmp_path):
     out = tmp_path / "out.h5ad"
-    said = scgx("split", real_data / RNA, "--by", "batch", "-o", out).stderr.decode()
+    said = scgx("split", real_data / RNA, "--by", "batch", "-o", out).err
     obs = obs_of(out)
     pairs = set(zip(obs["batch"], obs["split"], strict=True))
     assert len(pairs) == len(set(obs["batch"])) == 12
@@ -63,7 +53,7 @@ def test_batches_stay_whole_and_the_rest_of_the_file_is_the_same(real_data, tmp_
             assert np.array_equal(before[key][()], after[key][()])
 
 
-def test_named_groups_are_test_and_val(real_data, tmp_path):
+def test_named_groups_are_test_and_val(scgx, real_data, tmp_path):
     out = tmp_path / "out.h5ad"
     words = ["--by", "batch", "--test", "09D,09H", "--val", "09L"]
     scgx("split", real_data / RNA, *words, "-o", out)
@@ -73,7 +63,7 @@ def test_named_groups_are_test_and_val(real_data, tmp_path):
     assert len(set(obs["batch"][obs["split"] == "train"])) == 9
 
 
-def test_the_same_seed_gives_the_same_split_and_shuffled_rows_too(donors, tmp_path):
+def test_the_same_seed_gives_the_same_split_and_shuffled_rows_too(scgx, donors, tmp_path):
     cells = anndata.read_h5ad(donors)
     cells[np.random.default_rng(1).permutation(300)].copy().write_h5ad(tmp_path / "shuffled.h5ad")
     for source, target in ((donors, "a"), (donors, "b"), (tmp_path / "shuffled.h5ad", "c")):
@@ -83,13 +73,13 @@ def test_the_same_seed_gives_the_same_split_and_shuffled_rows_too(donors, tmp_pa
     assert record_of(tmp_path / "d")["id"] != record_of(tmp_path / "a")["id"]
 
 
-def test_without_a_group_the_output_says_that_cells_are_split(donors):
+def test_without_a_group_the_output_says_that_cells_are_split(scgx, donors):
     done = scgx("split", stdin=donors)
-    assert b"one by one" in done.stderr
-    assert done.stdout.startswith(b"\x89HDF")
+    assert "one by one" in done.err
+    assert done.out.startswith(b"\x89HDF")
 
 
-def test_controls_are_in_every_part_and_marked(donors, tmp_path):
+def test_controls_are_in_every_part_and_marked(scgx, donors, tmp_path):
     out = tmp_path / "out.h5ad"
     scgx("split", donors, "--by", "guide", "--control", "control", "-o", out)
     obs = obs_of(out)
@@ -101,10 +91,10 @@ def test_controls_are_in_every_part_and_marked(donors, tmp_path):
     assert record_of(out)["control"] == "guide=control"
 
 
-def test_a_column_of_truths_is_taken_over(real_data, tmp_path):
+def test_a_column_of_truths_is_taken_over(scgx, real_data, tmp_path):
     out = tmp_path / "out.h5ad"
     words = ["--from-column", "is_train", "--by", "cell_type"]
-    said = scgx("split", real_data / BMMC, *words, "-o", out).stderr.decode()
+    said = scgx("split", real_data / BMMC, *words, "-o", out).err
     assert "18 groups of cell_type are in two parts" in said
     obs = obs_of(out)
     assert np.array_equal(obs["split"] == "train", obs["is_train"] == "True")
@@ -125,18 +115,20 @@ def test_a_column_of_truths_is_taken_over(real_data, tmp_path):
         (["--from-column", "donor", "--fractions", "1,0,0"], 2, "--from-column"),
     ],
 )
-def test_requests_that_cannot_be_met_are_refused_in_one_line(words, code, says, donors, tmp_path):
+def test_requests_that_cannot_be_met_are_refused_in_one_line(
+    scgx, words, code, says, donors, tmp_path
+):
     out = tmp_path / "out.h5ad"
-    said = scgx("split", donors, *words, "-o", out, code=code).stderr.decode()
+    said = scgx("split", donors, *words, "-o", out, code=code).err
     assert says in said
     assert len(said.splitlines()) == 1
     assert not out.exists()
 
 
-def test_one_name_in_two_parts_is_refused(donors, tmp_path):
+def test_one_name_in_two_parts_is_refused(scgx, donors, tmp_path):
     cells = anndata.read_h5ad(donors)
     cells.obs_names = ["same"] * 2 + list(cells.obs_names[2:])
     cells.write_h5ad(tmp_path / "twice.h5ad")
     words = ["--by", "donor", "--test", "d1", "-o", tmp_path / "out.h5ad"]
-    said = scgx("split", tmp_path / "twice.h5ad", *words, code=4).stderr.decode()
+    said = scgx("split", tmp_path / "twice.h5ad", *words, code=4).err
     assert "in two parts, such as 'same'" in said
