@@ -54,8 +54,13 @@ def fitter(ask: Ask) -> Callable[[str, Pairing, str], Rows]:
         made = fit(name, cells, roles, settings, seed=ask.seed, report=report)
         alignment = align(ask.truth, made.header, 0.05)
         columns = _columns(made.header.outputs.names, ask.truth.var_names[pairing.columns])
-        blocks = predict(made.model, ask.truth, alignment, pairing.rows)
-        return Held(np.concatenate([block[:, columns] for block in blocks]))
+        order = np.argsort(pairing.rows)
+        values = np.empty((len(order), len(columns)), dtype=np.float32)
+        done = 0
+        for block in predict(made.model, ask.truth, alignment, pairing.rows[order]):
+            values[order[done : done + len(block)]] = block[:, columns]
+            done += len(block)
+        return Held(values)
 
     return fitted
 

@@ -120,7 +120,7 @@ def score(
             import json as encoder
 
             facts = _score_tables.to_json(scores)
-            sys.stdout.write(encoder.dumps(facts, indent=1, sort_keys=True) + "\n")
+            sys.stdout.write(encoder.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
             return
         for one in _score_tables.tables(scores):
             progress.table(one.title, one.columns, _score_tables.words(one))

@@ -87,6 +87,9 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
         notes.append(f"{left_out:,} test cells share a name with a trained cell and are left out")
     columns, kind = _features(truth, guesses, modality)
     shared = truth.var_names[columns]
+    every = int(np.count_nonzero(modalities(truth.var) == kind))
+    if len(columns) < every:
+        notes.append(f"{len(columns):,} of {every:,} {kind} features are in every guess")
     names = truth.obs_names[wanted]
     labels = _labels(guesses)
     paired = []
@@ -98,6 +101,9 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
         more = int(np.count_nonzero(_find(names, guess.obs_names) < 0))
         if more:
             notes.append(f"{label}: {more:,} rows are no test rows and are not scored")
+        extra = guess.n_var - len(columns)
+        if extra:
+            notes.append(f"{label}: {extra:,} of its features are not scored")
         paired.append(Guess(guess, label, rows, _find(guess.var_names, shared), covered))
     return Pairing(wanted, names, columns, kind, tuple(paired), left_out, tuple(notes))
 

@@ -5,20 +5,21 @@ Each half is normalised on its own and one is scored against the other. Both hav
 so a model that averages over cells can score above it, and does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from scgx.cells import normalize
 from scgx.errors import DataError
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
 from scgx.h5ad.reader import Cells
-from scgx.h5ad.units import counts_key
+from scgx.h5ad.units import counts_key, units_of
 from scgx.metrics._panel import Design
-from scgx.tasks._conversion import Reading, from_counts
+from scgx.tasks._conversion import Reading, Values, as_counts, from_counts
 from scgx.tasks._evaluate import Truth, evaluate, width_for
 from scgx.tasks._pairing import Pairing
 from scgx.tasks._rows import Array, Held
@@ -39,12 +40,13 @@ def replicate(
     seed: int,
 ) -> dict[str, Spread] | None:
     """Each metric's mean and deviation over five thinnings; None where there are no counts."""
-    try:
-        key = counts_key(truth, pairing.modality)
-    except DataError:
-        return None
     how = from_counts(units)
-    counts = counts_of(truth, key, pairing)
+    try:
+        counts = counts_of(truth, counts_key(truth, pairing.modality), pairing)
+    except DataError:
+        if units_of(truth, "X", pairing.modality) != "log1p-counts":
+            return None
+        counts = counts_of(truth, "X", pairing, normalize.counts_from_log1p)
     if how is None or counts is None:
         return None
     some = counts.chosen
@@ -75,7 +77,9 @@ class Counts(NamedTuple):
     chosen: Array
 
 
-def counts_of(truth: Cells, key: str, pairing: Pairing) -> Counts | None:
+def counts_of(
+    truth: Cells, key: str, pairing: Pairing, linear: Callable[[Values], Values] = as_counts
+) -> Counts | None:
     """Counts of up to 5,000 scored cells (by hash of the name); None where they are not whole.
 
     `chosen` says which of the scored cells are held.
@@ -88,7 +92,7 @@ def counts_of(truth: Cells, key: str, pairing: Pairing) -> Counts | None:
     chosen = np.sort(by_hash[:limit])
     ordered = np.argsort(rows[chosen], kind="stable")
     parts = [
-        sparse.csr_array(block.X)
+        sparse.csr_array(linear(block.X))
         for block in truth.blocks(key, rows=rows[chosen][ordered], columns=order)
     ]
     matrix = sparse.vstack(parts, format="csr")[np.argsort(ordered)]

@@ -526,3 +526,31 @@ def test_the_oracle_of_the_snare_data_is_the_published_one(real_data, tmp_path, 
     assert value(found, "pearson_per_feature", oracle) == pytest.approx(0.145, abs=0.002)
     assert value(found, "pearson_per_feature@200", oracle) == pytest.approx(0.292, abs=0.002)
     assert 0.09 < found["metrics"]["pearson_per_feature"]["replicate"]["mean"] < 0.12
+
+
+def test_the_baselines_of_the_five_gene_sample_are_the_published_ones(real_data, tmp_path, capsys):
+    import csv
+
+    from sklearn.model_selection import train_test_split
+
+    with open(real_data / "zhu2023-sample-5genes" / "sample.csv", newline="") as text:
+        rows = list(csv.DictReader(text))
+    genes = [name for name in rows[0] if name.endswith("_Expression")]
+    values = np.array([[float(row[gene]) for gene in genes] for row in rows], dtype=np.float32)
+    train, test = train_test_split(np.arange(len(rows)), test_size=0.2, random_state=42)
+    train, val = train_test_split(train, test_size=0.25, random_state=42)
+    split = np.full(len(rows), "train")
+    split[test], split[val] = "test", "val"
+    obs = {name: np.array([row[name] for row in rows]) for name in ("sex", "age_group")}
+    units = {"units": {"X": {"rna": "log1p-counts"}}}
+    names = np.array([row["Cell ID"] for row in rows])
+    truth = Table(names, np.array(genes), values, {**obs, "split": split}, scgx=units)
+    guess = replace(truth.take(test), X=np.zeros((len(test), 5), np.float32))
+    words = truth.write(tmp_path / "t.h5ad"), guess.write(tmp_path / "g.h5ad")
+    found = facts(capsys, *words, "--covariate", "age_group", "--covariate", "sex")
+    assert found["units"] == "log1p-counts"
+    assert value(found, "mse", "zeros") == pytest.approx(0.1861, abs=5e-4)
+    assert value(found, "mse", "mean") == pytest.approx(0.1324, abs=5e-4)
+    assert value(found, "mse", "group-mean") == pytest.approx(0.1298, abs=5e-4)
+    assert value(found, "r2_feature", "group-mean") == pytest.approx(0.010, abs=0.002)
+    assert value(found, "pearson_per_feature", "group-mean") == pytest.approx(0.091, abs=0.002)
