@@ -91,9 +91,15 @@ class Standard(NamedTuple):
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, raw: np.ndarray) -> Self:
-        """From training rows (n, s); a column that does not vary becomes 0."""
+    def fit(cls, raw: np.ndarray, *, together: int = 0) -> Self:
+        """From training rows (n, s); a column that does not vary becomes 0.
+
+        The first `together` columns keep their sizes relative to each other: where size is signal,
+        bringing each to deviation 1 would blow up the noise of the small ones.
+        """
         deviation = raw.std(axis=0, dtype=np.float64)
+        if together:
+            deviation[:together] = deviation[:together].mean()
         flat = deviation <= 1e-6 * (1 + np.abs(raw).max(axis=0, initial=0))
         scale = np.where(flat, 0, 1 / np.where(flat, 1, deviation))
         return cls(raw.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32))

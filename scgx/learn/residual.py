@@ -17,8 +17,9 @@ def training_targets(data: Batches) -> sparse.csr_array:
     y, weight = data.y(data.train), data.weight(data.train)
     if weight is None:
         return y
-    mean = y.sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-6)
-    return sparse.csr_array(y.toarray() * weight + (1 - weight) * mean, dtype=np.float32)
+    known = y.toarray() * weight
+    mean = known.sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-6)
+    return sparse.csr_array(known + (1 - weight) * mean, dtype=np.float32)
 
 
 def deviations(y: sparse.csr_array, loadings: Loadings) -> np.ndarray:

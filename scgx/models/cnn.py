@@ -42,15 +42,15 @@ TO = {"rna"}
 class Config:
     """What is looked at, how wide the network is, and how it is trained."""
 
-    reach: int = 500_000  # base pairs on both sides of a gene's start; 0 looks at no window
+    reach: int = 100_000  # base pairs on both sides of a gene's start; 0 looks at no window
     scales: int = 8  # distance bins on each side
     channels: int = 8  # of a convolution
     depth: int = 3  # convolutions, each with twice the dilation of the one before
     embedding: int = 8  # numbers that describe a gene
     head: Literal["shared", "per-gene"] = "shared"  # who reads the convolutions out
-    windows: int = 60_000  # at most so many windows are looked at in one step of training
+    windows: int = 20_000  # at most so many windows are looked at in one step of training
     rank: int = 20  # components of the target that the committee may use
-    state: int = 50  # components of the target that ridge on all features foresees
+    state: int = 30  # components of the target that ridge on all features foresees
     idf_power: float = 2.0  # inverse document frequency to this power weighs a peak in the ridge
     penalty: float = 0.0  # of the ridge; 0 chooses among 4, 16, 64 by held-out error
     hidden: int = 256  # units of a hidden layer of the committee
@@ -58,7 +58,7 @@ class Config:
     dropout: float = 0.3  # of hidden units
     members: int = 3  # of the committee
     power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
-    epochs: int = 30  # at most so many passes over the training rows
+    epochs: int = 20  # at most so many passes over the training rows
     batch_size: int = 256  # cells per step
     lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
     weight_decay: float = 0.01  # of AdamW
@@ -170,7 +170,7 @@ def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.
         data, targets, idf_power=config.idf_power, penalty=config.penalty, seed=seed
     )
     raw = with_depth(held_out, data.totals(data.train))
-    standard = Standard.fit(raw)
+    standard = Standard.fit(raw, together=held_out.shape[1])
     covariates = Covariates.fit(data.obs, config.covariates, data.train)
     basis = _basis(data, config)
     low_high = limits(data.outputs.modality)

@@ -1,5 +1,6 @@
 """Small paired cells in memory, shaped as `learn.batches.Batches` is, with signal to find."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from scipy import sparse
 
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame, categorical
+from scgx.learn.batches import Batch, plan
 from scgx.learn.model import CellBlock
 
 
@@ -27,6 +29,7 @@ class Paired:
     groups: np.ndarray | None
     memory: int = 1 << 30
     na: float | None = None
+    weights: np.ndarray | None = None
     source: Any = field(default=None)
 
     def x(self, rows: np.ndarray) -> sparse.csr_array:
@@ -37,6 +40,20 @@ class Paired:
 
     def totals(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(self.values[rows].sum(axis=1), np.float64).ravel()
+
+    def weight(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.weights is None else self.weights[rows]
+
+    def fingerprint(self) -> str:
+        return f"{self.values.sum():.6f} {self.targets.sum():.6f}"
+
+    def batches(
+        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+    ) -> Iterator[Batch]:
+        order = plan(rows, seed, epoch, shuffle=shuffle)
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            yield Batch(part, self.x(part), self.y(part), self.weight(part))
 
     def block(self, rows: np.ndarray) -> CellBlock:
         present = np.ones(len(self.inputs), bool)
