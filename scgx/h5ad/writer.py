@@ -72,10 +72,14 @@ class Writer:
             return
         item = cells.h5[key]
         parent, _, name = key.rpartition("/")
-        if name in ("obs", "var") and not _is_modern(item):
+        if (name in ("obs", "var") or _is_table(item)) and not _is_modern(item):
             self.frame(key, read_frame(item, cells.h5.get("uns")))
         elif key == "raw":
             self._copy_raw(cells)
+        elif name in ("obsm", "varm") and any(map(_is_table, item.values())):
+            self.group(key)
+            for inner in item:
+                self.copy(cells, f"{key}/{inner}")
         else:
             cells.h5.file.copy(item, self.group(parent), name=name)
             _upgrade_sparse(self.h5[key])
@@ -248,6 +252,10 @@ def _packing(cells: Cells) -> dict[str, object]:
             "shuffle": item.shuffle,
         }
     return {"compression": "lzf"} if item.compression == "lzf" else {}
+
+
+def _is_table(item: h5py.Group | h5py.Dataset) -> bool:
+    return str(item.attrs.get("encoding-type", "")) == "dataframe"
 
 
 def _is_modern(item: h5py.Group | h5py.Dataset) -> bool:
