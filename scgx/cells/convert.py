@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from scgx import progress
 from scgx.cells import normalize
 from scgx.cells.normalize import Array, Matrix
 from scgx.cells.recipe import Step, raw_columns, unit_of
@@ -99,7 +100,8 @@ def _write_matrix(
     dtype = np.result_type(*kinds, *([] if whole else [cells.matrix(base).dtype]))
     is_sparse = cells.matrix(base).kind != "dense"
     start = 0
-    with out.matrix(key, cells.n_var, dtype, is_sparse=is_sparse) as append:
+    matrix = out.matrix(key, cells.n_var, dtype, is_sparse=is_sparse)
+    with matrix as append, progress.bar(f"writing {key}", cells.n_obs) as advance:
         for blocks in together([_source(cells, name) for name in keys], memory):
             found = dict(zip(keys, blocks, strict=True))
             block = found[base]
@@ -109,6 +111,7 @@ def _write_matrix(
                 made = _method(cells, step, rows, mask)(normalize.part(found[step.source], mask))
                 block = normalize.splice(block, made, mask)
             append(block.astype(dtype, copy=False))
+            advance(block.shape[0])
             start = rows.stop
 
 

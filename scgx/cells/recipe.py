@@ -137,7 +137,7 @@ def _from_counts(cells: Cells, modality: str, method: str, key: str, unit: str) 
     fix = {
         "tfidf": "scgx normalize --method binary makes presence of any values",
         "counts": "start from the file of counts",
-    }.get(method, "name a layer of counts with --layer, or start from the file of counts")
+    }.get(method, "name a layer of counts with --layer")
     words = f"{layer_name(key)} of {modality} holds {named}, and no layer or raw holds counts"
     raise DataError(words, fix=fix, file=cells.name)
 

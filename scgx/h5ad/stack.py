@@ -19,6 +19,7 @@ from scgx.h5ad.matrix import Matrix
 from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
+from scgx.progress import bar
 
 
 class Part(NamedTuple):
@@ -105,10 +106,12 @@ def write_matrices(out: Writer, parts: Sequence[Part], layers: Layers, memory: i
         dtype = np.result_type(*(matrix.dtype for matrix in matrices))
         dense = all(matrix.kind == "dense" for matrix in matrices)
         width = sum(len(part.columns) for part in parts)
-        with out.matrix(key, width, dtype, is_sparse=not dense) as append:
-            wanted = [p.source(source) for p, source in zip(parts, sources, strict=True)]
+        wanted = [p.source(source) for p, source in zip(parts, sources, strict=True)]
+        matrix = out.matrix(key, width, dtype, is_sparse=not dense)
+        with matrix as append, bar(f"writing {key}", wanted[0].n_rows) as advance:
             for blocks in together(wanted, memory):
                 append(_beside(blocks))
+                advance(blocks[0].shape[0])
 
 
 def row_sums(part: Part, modality: str, memory: int) -> Array | None:
