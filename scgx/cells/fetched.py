@@ -7,6 +7,7 @@ their coordinates from the dataset's annotation.
 
 import contextlib
 import gzip
+import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,18 +50,11 @@ class How:
 
 
 def write_raw(got: Got, dataset: Dataset, to: Path, *, unpacked: bool) -> None:
-    """The file as it came, or unpacked when its name says gz and the output's does not."""
-    with open(to, "wb") as out, open(got.entry.path, "rb") as plain:
-        if not unpacked:
-            while data := plain.read(_cache.CHUNK):
-                out.write(data)
-            return
-        with gzip.open(plain, "rb") as packed:
-            try:
-                while data := packed.read(_cache.CHUNK):
-                    out.write(data)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                raise InputError(f"its gzip is damaged: {error}", file=dataset.name) from None
+    """The file as it came, or what its gzip holds."""
+    if unpacked:
+        _unpack.gunzip(got.entry.path, to, label=dataset.name)
+    else:
+        shutil.copyfile(got.entry.path, to)
 
 
 def write_cells(got: Got, dataset: Dataset, to: Path, how: How) -> None:

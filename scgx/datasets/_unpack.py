@@ -1,9 +1,10 @@
-"""One member out of a zip, and nothing else: no names become paths, no bomb goes off.
+"""Out of packages: one member of a zip, or what a gzip holds; no name becomes a path.
 
-The whole archive is refused where it shows intent: names that climb out, encrypted or overlapping
+A whole zip is refused where it shows intent: names that climb out, encrypted or overlapping
 entries, a directory of a million members, a member that is a link.
 """
 
+import gzip
 import hashlib
 import shutil
 import stat
@@ -49,6 +50,20 @@ def member(archive: Path, file: File, to: Path, *, label: str) -> None:
         raise InputError("its zip member is cut", file=label)
     if file.member_sha256 and digest.hexdigest() != file.member_sha256:
         raise InputError("the zip member's sha256 is not the one expected", file=label)
+
+
+def gunzip(packed: Path, to: Path, *, label: str) -> None:
+    """Unpack gzip (several members too) within the free space of the disk."""
+    left = shutil.disk_usage(to.parent).free * 9 // 10
+    try:
+        with gzip.open(packed, "rb") as source, open(to, "wb") as out:
+            while data := source.read(CHUNK):
+                left -= len(data)
+                if left < 0:
+                    raise MachineError("does not fit on the disk unpacked", file=label)
+                out.write(data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"its gzip is cut or damaged: {error}"[:120], file=label) from None
 
 
 def _refuse_large_directory(archive: Path, label: str) -> None:

@@ -1,17 +1,20 @@
 """Every fault of a server that users have met: the right bytes, or one error with the right code."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
 import os
+import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
 from pathlib import Path
 
 import pytest
 
-from scgx.datasets import _download
+from scgx.datasets import _download, _transfer
 from scgx.datasets._dataset import File
 from scgx.datasets._download import Policy, Wish
 from scgx.errors import InputError, MachineError, NetworkError, ScgxError, UnsafeError
@@ -363,3 +366,35 @@ def test_a_server_chooses_no_file_name(web, cache):
     fetch(cache, web.known(web.url("/a", web.says(web.body, headers))))
     outside = {p.name for p in Path(cache.root).parent.iterdir()}
     assert outside == {"cache"}
+
+
+def test_a_certificate_that_is_not_valid_is_not_tried_again():
+    """F3: never `verify=False`, and no retries: it will not become valid."""
+    expired = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    expired.verify_message = "certificate has expired"
+    error = _transfer._trouble("example.org", urllib.error.URLError(expired))
+    assert isinstance(error, NetworkError)
+    assert "certificate has expired" in str(error)
+
+
+def test_proxies_of_the_environment_are_used(web, cache, monkeypatch):
+    """F27: the proxy sees the whole address."""
+    monkeypatch.setenv("http_proxy", web.base)
+    url = "http://example.org/a.h5ad"
+    web.pages[url] = web.serve(web.body)
+    assert fetch(cache, web.known(url)).path.read_bytes() == web.body
+    assert web.hits == [url]
+
+
+def test_a_disk_that_fills_up_leaves_nothing_under_the_final_name(web, cache, monkeypatch):
+    """F16."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(descriptor):
+        raise full
+
+    monkeypatch.setattr(_transfer, "SYNC", 1)
+    monkeypatch.setattr(_transfer.os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        fetch(cache, File(format="h5ad", urls=(web.url("/a", web.serve(web.body)),)))
+    assert not list((cache.root / "sha256").iterdir())

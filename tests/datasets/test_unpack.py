@@ -1,5 +1,6 @@
 """One member of a zip comes out, or the archive is refused for what it tries."""
 
+import gzip
 import hashlib
 import io
 import struct
@@ -9,7 +10,7 @@ import pytest
 
 from scgx.datasets import _unpack
 from scgx.datasets._dataset import File
-from scgx.errors import DataError, InputError, UnsafeError
+from scgx.errors import DataError, InputError, MachineError, UnsafeError
 
 WANTED = b"\x89HDF" + bytes(range(256)) * 10
 
@@ -120,3 +121,29 @@ def test_a_damaged_member_is_one_error(tmp_path):
 
     with pytest.raises(InputError):
         take(packed(tmp_path, [("perturb_processed.h5ad", WANTED)], change=damage))
+
+
+@pytest.mark.parametrize(
+    "change", [lambda d: d[:-4], lambda d: d[:20], lambda d: d[:20] + b"x" * 99]
+)
+def test_a_gzip_that_is_cut_or_damaged_is_one_error(tmp_path, change):
+    """F22."""
+    (tmp_path / "a.gz").write_bytes(change(gzip.compress(bytes(range(256)) * 50)))
+    with pytest.raises(InputError):
+        _unpack.gunzip(tmp_path / "a.gz", tmp_path / "a", label="thing")
+
+
+def test_a_gzip_of_several_members_is_unpacked_whole(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"one ") + gzip.compress(b"two"))
+    _unpack.gunzip(tmp_path / "a.gz", tmp_path / "a", label="thing")
+    assert (tmp_path / "a").read_bytes() == b"one two"
+
+
+def test_a_gzip_bomb_runs_into_the_budget_of_the_disk(tmp_path, monkeypatch):
+    """F21."""
+    (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(50_000_000)))
+    usage = type("Usage", (), {"free": 10_000_000})
+    monkeypatch.setattr("scgx.datasets._unpack.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(MachineError):
+        _unpack.gunzip(tmp_path / "a.gz", tmp_path / "a", label="thing")
+    assert (tmp_path / "a").stat().st_size < 10_000_000
