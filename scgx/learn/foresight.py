@@ -28,8 +28,12 @@ class Foresight(NamedTuple):
     bias: np.ndarray  # (rank,) float32
 
     def __call__(self, x: sparse.csr_array) -> np.ndarray:
-        """Foreseen components of cells x: float32 (n, rank)."""
-        return (unit_rows(x, self.weight) @ self.slope + self.bias).astype(np.float32)
+        """Foreseen components of cells x: float32 (n, rank).
+
+        Summed in float64 and rounded once, so that a cell's place in a block does not show.
+        """
+        slope = self.slope.astype(np.float64)
+        return (unit_rows(x, self.weight) @ slope + self.bias).astype(np.float32)
 
 
 def foresee(

@@ -96,7 +96,7 @@ def truncated_svd(
     compare.
     """
     rank = max(1, min(rank, *x.shape))
-    width = min(rank + 10, *x.shape)
+    width = min(2 * rank + 10, *x.shape)  # generous: the last components matter too
     forward = x.astype(np.float32)
     backward = sparse.csr_array(forward.T)
     centre = centre.astype(np.float32)
