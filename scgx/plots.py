@@ -35,6 +35,8 @@ def check_kind(path: Path) -> str:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise UsageError(f"--plot {str(path)!r} is no picture", fix="end it in .png, .svg or .pdf")
+    if not path.parent.is_dir():
+        raise MachineError(f"folder {path.parent} does not exist", fix="make it first")
     return kind
 
 

@@ -86,6 +86,7 @@ def score(
     with ExitStack() as stack:
         wanted = [truth, *guesses, *([train] if train is not None else [])]
         sources = [stack.enter_context(streams.source(name)) for name in wanted]
+        rows_to = stack.enter_context(streams.sink(str(table))) if table is not None else None
         from scgx.learn.threads import limit
 
         limit(threads)
@@ -94,6 +95,8 @@ def score(
         from scgx.commands._score_shipped import Ask, fitter, source_of
         from scgx.h5ad.reader import open_cells
 
+        if task is not None:
+            registry.load("tasks", task)
         opened = [
             stack.enter_context(open_cells(src.path, name=src.name, memory=budget))
             for src in sources
@@ -111,9 +114,8 @@ def score(
         scores = module.score(request)
         for note in scores.notes:
             progress.say(note)
-        if table is not None:
-            with streams.sink(str(table)) as dst:
-                dst.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
+        if rows_to is not None:
+            rows_to.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
         if plot is not None and scores.picture is not None:
             plots.score(scores.picture, plot)
         if json:

@@ -62,6 +62,9 @@ class Request:
 
 def score(ask: Request) -> Scores:
     """Everything about these guesses; DataError where they cannot be scored honestly."""
+    for column in (ask.label, *ask.covariates, *ask.per):
+        if column is not None:
+            ask.truth.obs.strings(column)  # refuses an unknown one, and names the nearest
     ground = _ground(ask)
     pairing, truth = ground.pairing, ground.truth
     drawn, design, variable = _design(ask, ground)

@@ -296,8 +296,11 @@ class TestRefusals:
         assert "stdin" in self.refused(capsys, "-", "-", code=2)
         assert ".png" in self.refused(capsys, *files, "--plot", "x.gif", code=2)
 
-    def test_an_unknown_label_or_baseline(self, files, capsys):
-        assert "typo" in self.refused(capsys, *files, "--label", "typo")
+    def test_an_unknown_column_baseline_or_task(self, files, capsys):
+        for option in ("--label", "--per", "--covariate"):
+            line = self.refused(capsys, *files, option, "donr")
+            assert "did you mean 'donor'?" in line
+        assert "no task named" in self.refused(capsys, *files, "--task", "modalty", code=2)
         line = self.refused(capsys, *files, "--baseline", "rigde", code=2)
         assert "did you mean 'ridge'?" in line
 
