@@ -225,12 +225,12 @@ def _naming(name: str) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         words = _line(error)
-        if _from_hdf5(error):
+        if from_hdf5(error):
             raise InputError(f"corrupt: {words}", file=name) from error
         raise
 
 
-def _from_hdf5(error: BaseException) -> bool:
+def from_hdf5(error: BaseException) -> bool:
     """Was it raised inside h5py, reading?"""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

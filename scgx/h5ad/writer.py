@@ -6,6 +6,7 @@ HDF5 itself and stays bit for bit. The file becomes somebody's output in `stream
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from scgx.h5ad import trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import CHUNK_ELEMENTS, read_frame, write_array, write_frame, write_value
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.reader import Cells, from_hdf5
 
 _TOP = ("obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw", "X")
 
@@ -207,17 +208,22 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
     """
     packing = _packing(like) if like is not None else {}
     userblock = 512 if preamble else 0
-    file = h5py.File(path, "w", libver=("v110", "v110"), locking=False, userblock_size=userblock)
+    try:
+        file = h5py.File(
+            path, "w", libver=("v110", "v110"), locking=False, userblock_size=userblock
+        )
+    except OSError as error:
+        raise _failed(path, error) from error
     try:
         yield Writer(file, packing)
         file.close()
-    except OSError as error:
-        _abandon(file)
-        if _while_reading(error):
-            raise  # the reader of that file names it
-        raise MachineError(f"cannot write in {path.parent}: {_line(error)}") from error
-    except BaseException:
-        _abandon(file)
+    except (OSError, RuntimeError) as error:
+        _abandon(file, error)
+        if isinstance(error, RuntimeError) and not from_hdf5(error) or _while_reading(error):
+            raise  # a bug; or the reader of that file names it
+        raise _failed(path, error) from error
+    except BaseException as error:
+        _abandon(file, error)
         raise
     if preamble:
         with open(path, "r+b") as image:
@@ -225,18 +231,31 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
     trailer.append(path)
 
 
-def _abandon(file: h5py.File) -> None:
-    """Close what can be closed. After a full disk HDF5 may refuse, and would crash at exit: that is
-    why `cli.main` leaves a failed command with `os._exit`.
+def _failed(path: Path, error: Exception) -> MachineError:
+    number = getattr(error, "errno", None)
+    words = os.strerror(number).lower() if number else _line(error)
+    return MachineError(f"cannot write in {path.parent}: {words}")
+
+
+_abandoned: list[BaseException] = []
+
+
+def _abandon(file: h5py.File, error: BaseException) -> None:
+    """Close what can be closed. After a full disk HDF5 refuses, and crashes when the objects are
+    freed that it could not write: so they are kept, and `cli.main` leaves with `os._exit`.
     """
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
+    try:
         file.close()
+    except (OSError, RuntimeError, ValueError):
+        _abandoned.append(error)
 
 
-def _while_reading(error: OSError) -> bool:
+def _while_reading(error: Exception) -> bool:
     """Did HDF5 stumble over the bytes of an input, and not over a disk?"""
     words = str(error)
-    return error.errno is None and ("read data" in words or "during read" in words)
+    return getattr(error, "errno", None) is None and (
+        "read data" in words or "during read" in words
+    )
 
 
 def _packing(cells: Cells) -> dict[str, object]:
