@@ -6,8 +6,8 @@ checked on the way where it carries our trailer. HDF5 needs random access, hence
 
 Out: a hidden temporary file, beside the target when there is one, so that the last step is a rename;
 it is fsynced and renamed, or poured into stdout, only after the work has succeeded. Whatever happens
-before leaves the old output as it was. Temporary files are called `.scgx-PID-*.part`; those of
-processes that were killed are removed by the next run in the same folder.
+before leaves the old output as it was. Temporary files are called `.scgx-HOST-PID-*.part`; those of
+processes of this host that were killed are removed by the next run in the same folder.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import select
 import stat
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def _spool(descriptor: int, name: str) -> Iterator[Path]:
             while data := _read(descriptor):
                 if size == 0:
                     _refuse_text(data[:512], name)
-                _write_all(spool.fileno(), data)
+                _write_all(spool.fileno(), data, f"to spool {name} in {path.parent}")
                 size += len(data)
         if size == 0:
             raise InputError(f"{name} is empty", fix="did the previous command fail?")
@@ -157,7 +158,7 @@ def temporary(folder: Path) -> Iterator[Path]:
     sweep(folder)
     try:
         descriptor, path = tempfile.mkstemp(
-            prefix=f"{_TEMPORARY}{os.getpid()}-", suffix=".part", dir=folder
+            prefix=f"{_TEMPORARY}{_host()}-{os.getpid()}-", suffix=".part", dir=folder
         )
     except OSError as error:
         raise MachineError(f"cannot write in {folder}: {_reason(error)}") from None
@@ -170,14 +171,23 @@ def temporary(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files of processes that no longer live (killed before they could)."""
+    """Remove temporary files of processes of this host that no longer live (killed outright)."""
+    mine = f"{_TEMPORARY}{_host()}-"
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if entry.name.startswith(_TEMPORARY) and entry.name.endswith(".part"):
-                pid = entry.name[len(_TEMPORARY) :].split("-")[0]
+            if entry.name.startswith(mine) and entry.name.endswith(".part"):
+                pid = entry.name[len(mine) :].split("-")[0]
                 if pid.isdigit() and not _alive(int(pid)):
                     with contextlib.suppress(OSError):
                         os.unlink(entry.path)
+
+
+def _host() -> str:
+    """Where a process id means something: this machine and, in a container, its own count of ids."""
+    space = ""
+    with contextlib.suppress(OSError):
+        space = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32((os.uname().nodename + space).encode()):08x}"
 
 
 def _alive(pid: int) -> bool:
@@ -198,9 +208,11 @@ def sink(argument: str | os.PathLike[str]) -> Iterator[Sink]:
         refuse_terminal()
         with temporary(tmpdir()) as path:
             yield Sink(path, piped=True)
-            pour(path, 1)
+            pour(path, 1, "stdout")
         return
     target = Path(name)
+    if len(os.fsencode(target.name)) > 255:
+        raise UsageError("output name is too long", file=name)
     if target.is_symlink():
         target = Path(os.path.realpath(target))  # the link stays, what it points to is replaced
     if target.is_dir():
@@ -209,13 +221,11 @@ def sink(argument: str | os.PathLike[str]) -> Iterator[Sink]:
         with temporary(tmpdir()) as path:
             yield Sink(path, piped=True)
             with open(target, "wb", buffering=0) as device:
-                pour(path, device.fileno())
+                pour(path, device.fileno(), name)
         return
     folder = target.parent
     if not folder.is_dir():
         raise MachineError(f"folder {folder} does not exist", fix="make it first", file=name)
-    if len(os.fsencode(target.name)) > 255:
-        raise UsageError("output name is too long", file=name)
     with temporary(folder) as path:
         yield Sink(path, piped=False)
         commit(path, target)
@@ -236,10 +246,13 @@ def commit(path: Path, target: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~umask
-    os.chmod(path, mode)
-    _fsync(path, os.O_RDONLY)
-    os.replace(path, target)
-    _fsync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.chmod(path, mode)
+        _fsync(path, os.O_RDONLY)
+        os.replace(path, target)
+        _fsync(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise MachineError(f"cannot be written: {_reason(error)}", file=str(target)) from None
 
 
 def _fsync(path: Path, flags: int) -> None:
@@ -250,18 +263,18 @@ def _fsync(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def pour(path: Path, descriptor: int) -> None:
+def pour(path: Path, descriptor: int, name: str) -> None:
     """Write a whole file to a descriptor, in a loop: one call takes at most 2 GiB and may take less."""
     with open(path, "rb", buffering=0) as finished:
         while data := finished.read(CHUNK):
-            _write_all(descriptor, data)
+            _write_all(descriptor, data, f"to {name}")
     if descriptor == 1 and sys.stdout is not None:
         with contextlib.suppress(OSError):
             if stat.S_ISREG(os.fstat(1).st_mode):
                 os.fsync(1)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes, where: str) -> None:
     view = memoryview(data)
     while view:
         try:
@@ -270,6 +283,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
             raise ReaderGone from None
         except BlockingIOError:
             select.select([], [descriptor], [])
+        except OSError as error:
+            raise MachineError(f"cannot write {where}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
