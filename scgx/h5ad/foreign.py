@@ -88,12 +88,13 @@ def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) 
             fix="raise --memory, or convert to h5ad",
             file=name,
         )
+    root = _root_in_zip(path, name) if kind == "zarr.zip" else ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import anndata
 
         try:
-            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind, name)
+            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind, root)
         except ImportError as error:
             fix = "pip install 'scgx[zarr]'"
             raise MachineError(
@@ -106,12 +107,8 @@ def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) 
         cells.write_h5ad(made)
 
 
-def _zarr(anndata: ModuleType, path: Path, kind: str, name: str) -> Any:
-    """A store in a folder, or in a zip (at its root or one folder down)."""
-    import zarr
-
-    if kind == "zarr":
-        return _elements(anndata, zarr.open_group(path, mode="r", use_consolidated=False))
+def _root_in_zip(path: Path, name: str) -> str:
+    """The folder in the zip that is the store: its root, or one folder down."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if not n.startswith("__MACOSX")]
@@ -122,10 +119,17 @@ def _zarr(anndata: ModuleType, path: Path, kind: str, name: str) -> Any:
     marks = [n for n in names if n.rsplit("/", 1)[-1] in (".zgroup", "zarr.json")]
     if not marks:
         raise InputError("is a zip and no zarr store", file=name)
-    root = min((n.rpartition("/")[0] for n in marks), key=len)
+    return min((n.rpartition("/")[0] for n in marks), key=len)
+
+
+def _zarr(anndata: ModuleType, path: Path, kind: str, root: str) -> Any:
+    """A store in a folder, or in a zip below `root`."""
+    import zarr
+
+    if kind == "zarr":
+        return _elements(anndata, zarr.open_group(path, mode="r", use_consolidated=False))
     store = zarr.storage.ZipStore(path, mode="r")
-    group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)
-    return _elements(anndata, group)
+    return _elements(anndata, zarr.open_group(store, path=root, mode="r", use_consolidated=False))
 
 
 def _elements(anndata: ModuleType, group: Any) -> Any:
