@@ -114,7 +114,7 @@ def test_damage_to_our_files_never_passes(
     damage: str, ours: bytes, forked: Zygote, tmp_path: Path
 ) -> None:
     """On a pipe and under `check` any damage is seen; on a path it is seen, or nothing changes."""
-    step = len(ours) // 40
+    step = len(ours) // 16
     clean = tmp_path / "clean.h5ad"
     clean.write_bytes(ours)
     forked("filter-chrom", "X", clean, "-o", tmp_path / "right.h5ad", "-q", "--no-history")
