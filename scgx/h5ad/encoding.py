@@ -117,10 +117,16 @@ def _read_compound(item: h5py.Dataset, uns: h5py.Group | None) -> Frame:
 
 def as_strings(column: Column) -> np.ndarray:
     """An index as str whatever it was stored as (numbers, categories); nothing may be missing."""
+    if isinstance(column, np.ndarray) and column.dtype == object and _all_str(column):
+        return column
     words = Frame(np.empty(0, object), {"index": column}).strings("index")
     if any(word is None for word in words):
         raise InputError("a name in the index is missing")
     return words
+
+
+def _all_str(values: np.ndarray) -> bool:
+    return set(map(type, values.tolist())) <= {str}
 
 
 def write_frame(group: h5py.Group, name: str, frame: Frame) -> None:

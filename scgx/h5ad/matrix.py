@@ -158,7 +158,8 @@ def check_indices(indices: np.ndarray, bound: int, where: str) -> None:
     """Refuse indices that would reach outside the matrix."""
     if indices.dtype.kind not in "iu":
         raise InputError(f"{where}/indices are no integers")
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= bound):
+    unsigned = indices.view(f"u{indices.itemsize}")  # a negative one is a very large one: one pass
+    if len(indices) and int(unsigned.max()) >= bound:
         raise InputError(f"{where}/indices reach outside of the matrix", fix="the file is corrupt")
 
 

@@ -75,8 +75,11 @@ def csr_columns(
     matrix: Matrix, columns: np.ndarray, totals: Totals | None = None
 ) -> Iterator[Block]:
     """Blocks of a CSR matrix with only these columns; a slab is rows of about a million entries."""
-    lookup = np.full(matrix.shape[1], -1, dtype=np.int32)
+    lookup = np.zeros(matrix.shape[1], dtype=np.int32)
     lookup[columns] = np.arange(len(columns), dtype=np.int32)
+    wanted = np.zeros(matrix.shape[1], dtype=bool)
+    wanted[columns] = True
+    everything = bool(wanted.all())
     ordered = bool((np.diff(columns) > 0).all())
     for start, stop, indices, data in ahead(_slabs(matrix)):
         lo = matrix.indptr[start]
@@ -84,12 +87,12 @@ def csr_columns(
         check_indices(indices, matrix.shape[1], matrix.where)
         if totals is not None:
             totals.add(start, data, indices, indptr)
-        new = lookup[indices]
-        kept = np.flatnonzero(new >= 0)
+        if not everything:
+            kept = np.flatnonzero(wanted.take(indices))  # a table of bytes stays in the first cache
+            data, indices = data.take(kept), indices.take(kept)
+            indptr = np.searchsorted(kept, indptr)
         block = sparse.csr_array(
-            (data[kept], new[kept], np.searchsorted(kept, indptr)),
-            shape=(stop - start, len(columns)),
-            copy=False,
+            (data, lookup.take(indices), indptr), shape=(stop - start, len(columns)), copy=False
         )
         if not ordered:
             block.sort_indices()
