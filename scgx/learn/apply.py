@@ -83,6 +83,7 @@ def blocks(cells: Cells, alignment: Alignment, rows: np.ndarray) -> Iterator[tup
         depth = totals if totals is not None else np.asarray(x.sum(axis=1), np.float64).ravel()
         indptr = np.concatenate([x.indptr, np.full(ROWS - len(part), x.indptr[-1], x.indptr.dtype)])
         x = sparse.csr_array((x.data, placed[x.indices], indptr), shape=(ROWS, width))
+        x.sort_indices()  # sums over a row then run in the model's order, whatever the file's
         padded = np.concatenate([part, np.full(ROWS - len(part), part[-1])])
         depth = np.concatenate([depth, np.zeros(ROWS - len(part))])
         yield len(part), CellBlock(x, cells.obs.take(padded), depth, present)
