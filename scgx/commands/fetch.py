@@ -72,8 +72,10 @@ def fetch(
 ) -> None:
     """Get a public dataset as h5ad: cached, verified, resumed. `demo` is made offline.
 
-    Annotations (gencode-human) come as the file they are; any https address works too. The cache is
-    the platform's folder, or SCGX_CACHE.
+    Annotations (gencode-human) come as the file they are; any https address works too.
+
+    Environment: SCGX_CACHE (folder of downloads), SCGX_CATALOG (a table of datasets of one's own),
+    SCGX_BASE_URLS (mirrors: https://host=https://mirror), SCGX_STALL (30 s), SCGX_TRIES (5).
 
     Example:
     scgx fetch demo | scgx filter-chrom X > x.h5ad
@@ -103,8 +105,7 @@ def fetch(
         else:
             wish = _wish(offline=offline, verify=verify)
             got, annotation = _get(dataset, from_file or [], modality, wish)
-            packed = output == "-" or output.endswith(".gz")
-            _write(dataset, got, annotation, dst.path, how, packed=packed)
+            _write(dataset, got, annotation, dst.path, how, output)
 
 
 def _draw(
@@ -134,9 +135,9 @@ def _draw(
 
 
 def _write(
-    dataset: Dataset, got: list[Got], genes: Entry | None, path: Path, how: How, *, packed: bool
+    dataset: Dataset, got: list[Got], genes: Entry | None, path: Path, how: How, output: str
 ) -> None:
-    """The output, by the dataset's recipe; `packed` = a gz file may stay one."""
+    """The output, by the dataset's recipe. A .gtf.gz is unpacked for an output called .gtf."""
     from scgx.cells import fetched
 
     recipe = dataset.recipe
@@ -145,7 +146,8 @@ def _write(
     if recipe == "raw":
         if how.modality:
             raise DataError("is no cells: --modality does not apply", file=dataset.name)
-        unpacked = not packed and got[0].file.format.endswith(".gz")
+        inner, gz, _ = got[0].file.format.rpartition(".gz")
+        unpacked = bool(gz) and output.endswith(f".{inner}")
         fetched.write_raw(got[0], dataset, path, unpacked=unpacked)
     elif recipe == "pair":
         fetched.write_pair(got, dataset, path, how, genes=genes)
@@ -186,7 +188,9 @@ def _format_of(url: str) -> str:
     for suffix in (".h5ad.gz", ".gtf.gz", ".gff3.gz", ".bed.gz", ".tsv.gz", ".csv.gz", ".gz"):
         if path.endswith(suffix):
             return suffix[1:] if suffix != ".gz" else "unknown.gz"
-    return "h5ad" if path.endswith((".h5ad", ".h5", ".h5mu", ".loom")) else ""
+    if path.endswith(".h5mu"):
+        return "h5mu"
+    return "h5ad" if path.endswith((".h5ad", ".h5", ".loom")) else ""
 
 
 def _refuse_misplaced(

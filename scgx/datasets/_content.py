@@ -9,7 +9,8 @@ from scgx.errors import InputError, UnsafeError
 HDF5 = b"\x89HDF\r\n\x1a\n"
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\x03\x04"
-_MAGIC = {"h5ad": HDF5, "10x": HDF5, "h5mu": HDF5, "zip": ZIP}
+_MUDATA = b"MuData"  # an HDF5 file behind a block of 512 bytes
+_MAGIC = {"h5ad": (HDF5,), "10x": (HDF5,), "h5mu": (HDF5, _MUDATA), "zip": (ZIP,)}
 HEAD = 512
 
 
@@ -22,7 +23,7 @@ def refuse(head: bytes, format: str, source: str) -> None:
     found = describe(head)
     if found == "a pickle":
         raise UnsafeError("is a pickle, which could run code", fix="ask for h5ad", file=source)
-    wanted = GZIP if format.endswith(".gz") else _MAGIC.get(format)
+    wanted = (GZIP,) if format.endswith(".gz") else _MAGIC.get(format)
     if wanted is not None and head.startswith(wanted):
         return
     if found in ("JSON", "an XML page") and format == "json":
@@ -46,6 +47,7 @@ def describe(head: bytes) -> str:
     """A few words for the first bytes of anything."""
     for magic, words in (
         (HDF5, "HDF5"),
+        (_MUDATA, "HDF5"),
         (GZIP, "gzip"),
         (ZIP, "a zip archive"),
         (b"BZh", "bzip2"),

@@ -72,9 +72,8 @@ def attempt(asked: Asked, part: Path) -> None:
     with response:
         start = _start(response, have, note)
         total = _total(response, start)
-        if asked.bytes is not None and total is not None and total != asked.bytes:
-            if not _encoding(response):
-                raise NetworkError(f"{host} offers {total:,} bytes, {asked.bytes:,} are expected")
+        if None not in (asked.bytes, total) and asked.bytes != total and not _encoding(response):
+            raise NetworkError(f"{host} offers {total:,} bytes, {asked.bytes:,} are expected")
         asked.need((total or 0) - start)
         _write_note(part, asked, response, total)
         _receive(asked, response, part, start, total)

@@ -294,3 +294,11 @@ def test_a_killed_fetch_leaves_no_output_and_goes_on(web, tmp_path, run):
     assert run("fetch", url, "-o", tmp_path / "b.h5ad").code == 0
     assert web.headers[-1]["Range"] == f"bytes={len(body) // 2}-"
     assert (x_of(tmp_path / "a.h5ad") == x_of(tmp_path / "b.h5ad")).all()
+
+
+def test_a_mudata_file_becomes_h5ad(web, tmp_path, real_data, run):
+    body = (real_data / "multiome-pbmc10x-muon" / "test_rna_atac.h5mu").read_bytes()
+    ended = run("fetch", web.url("/a.h5mu", web.serve(body)), "-o", tmp_path / "b.h5ad")
+    assert ended.code == 0, ended.err
+    with open_cells(tmp_path / "b.h5ad") as cells:
+        assert set(cells.var.strings("feature_types")) == {"Gene Expression", "Peaks"}
