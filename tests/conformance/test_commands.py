@@ -134,7 +134,7 @@ def test_the_nine_stand_first_in_help() -> None:
     assert sorted(listed) == NAMES
     nine = [name for name in cli.ORDER if name in NAMES]
     for panel in cli.PANELS:
-        here = [name for name in listed if registry.load("commands", name).PANEL == panel]
+        here = [name for name in listed if panel == registry.load("commands", name).PANEL]
         first = [name for name in nine if name in here]
         assert here[: len(first)] == first
 

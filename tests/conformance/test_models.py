@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.conftest import Table, read, rewrite
 from support.processes import environment
+from support.tables import Table, read, rewrite
 
 import scgx
 from scgx import registry
