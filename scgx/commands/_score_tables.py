@@ -160,5 +160,5 @@ def _word(cell: object) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, float):
-        return f"{cell:.3f}" if abs(cell) < 100 else f"{cell:.4g}"
+        return f"{cell:.4f}" if abs(cell) < 100 else f"{cell:.4g}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
