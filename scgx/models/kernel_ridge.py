@@ -13,29 +13,25 @@ landmarks carry both stages (`learn/kernels`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
-from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.curve import Curve, Shrinkage, evened
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
-from scgx.learn.kernels import Budget, fit_dual, rbf, rbf_between
+from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.model import CellBlock
 from scgx.learn.neighbours import smoothed
-from scgx.learn.selection import MOST_JUDGES, fold_of, mean_correlation
+from scgx.learn.selection import fold_of
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
 FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
-GAMMAS = (0.35, 0.7)
-SECOND_PENALTIES = (1.0, 3.0, 10.0)
-LANDMARKS_TO_CHOOSE = 1_000
 
 
 @dataclass(frozen=True)
@@ -53,20 +49,6 @@ class Config:
     depth: float = 0.3  # weight of the cell's depth in the RBF; 0 leaves it out
 
 
-class _Curve(NamedTuple):
-    """Stage two: an RBF around each cell that carries it."""
-
-    scale: np.ndarray  # (seen,) brings foreseen components to common units
-    centres: np.ndarray  # (m, seen + 1)
-    weights: np.ndarray  # (m, k)
-    bias: np.ndarray  # (k,)
-    gamma: np.ndarray  # (1,)
-
-    def __call__(self, seen: np.ndarray) -> np.ndarray:
-        kernel = rbf_between(seen.astype(np.float64), self.centres, float(self.gamma[0]))
-        return kernel @ self.weights + self.bias
-
-
 class Model:
     """Both stages, and the loadings that lead back to outputs."""
 
@@ -74,12 +56,12 @@ class Model:
         self,
         foresight: Foresight,
         depth: Depth,
-        curve: _Curve,
+        curve: Curve,
         loadings: Loadings,
-        low_high: np.ndarray,
+        scales: dict[str, np.ndarray],
     ) -> None:
-        self.foresight, self.depth, self.curve = foresight, depth, curve
-        self.loadings, self.low_high = loadings, low_high
+        self.foresight, self.depth, self.curve, self.loadings = foresight, depth, curve, loadings
+        self.scales = scales  # "seen" (seen,): to common units; "limits" (2,): of the outputs
 
     @classmethod
     def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
@@ -98,74 +80,35 @@ class Model:
         seen = np.hstack([held_out[:, : config.seen] * scale, depth(x)])
         groups = None if data.groups is None else data.groups[data.train]
         folds = fold_of(groups, len(data.train), seed=seed)
-        budget = Budget(data.memory, seed)
-        gamma, penalty = _choose(seen, y, loadings, folds, config, budget)
-        z = loadings.components(y)
-        dual = fit_dual(rbf(seen, gamma), z, folds, penalty=penalty, budget=budget)
-        report.say(f"gamma {gamma:g}, penalty {penalty:g}, {len(dual.rows):,} cells carry it")
-        width = np.array([gamma], np.float32)
-        curve = _Curve(scale, seen[dual.rows], dual.weights, dual.bias, width)
-        return cls(foresight, depth, curve, loadings, limits(data.outputs.modality))
+        wanted = Shrinkage(config.gamma, config.second_penalty)
+        curve = Curve.fit(seen, y, loadings, folds, wanted, Budget(data.memory, seed))
+        gamma, penalty = curve.chosen
+        report.say(f"gamma {gamma:g}, penalty {penalty:g}, {len(curve.centres):,} cells carry it")
+        scales = {"seen": scale, "limits": limits(data.outputs.modality)}
+        return cls(foresight, depth, curve, loadings, scales)
 
     def save(self) -> Mapping[str, bytes]:
         return {
             "foresight.safetensors": pack_arrays(self.foresight._asdict()),
             "depth.safetensors": pack_arrays(self.depth._asdict()),
             "curve.safetensors": pack_arrays(self.curve._asdict()),
-            "loadings.safetensors": pack_arrays(
-                {**self.loadings._asdict(), "limits": self.low_high}
-            ),
+            "loadings.safetensors": pack_arrays(self.loadings._asdict()),
+            "scales.safetensors": pack_arrays(self.scales),
         }
 
     @classmethod
     def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
-        loadings = unpack_arrays(members["loadings.safetensors"])
-        low_high = loadings.pop("limits")
         return cls(
             Foresight(**unpack_arrays(members["foresight.safetensors"])),
             Depth(**unpack_arrays(members["depth.safetensors"])),
-            _Curve(**unpack_arrays(members["curve.safetensors"])),
-            Loadings(**loadings),
-            low_high,
+            Curve(**unpack_arrays(members["curve.safetensors"])),
+            Loadings(**unpack_arrays(members["loadings.safetensors"])),
+            unpack_arrays(members["scales.safetensors"]),
         )
 
     def predict(self, block: CellBlock) -> np.ndarray:
         """(n, n_out) float32 in the output's units."""
-        scale = self.curve.scale
+        scale = self.scales["seen"]
         components = self.foresight(block.x)[:, : len(scale)] * scale
         seen = np.hstack([components, self.depth(block.x, block.present)])
-        return bounded(self.loadings.outputs(self.curve(seen)), self.low_high)
-
-
-def evened(components: np.ndarray) -> np.ndarray:
-    """Scales (k,) float32 that even components out a little and give them a total variance of 1."""
-    spread = components.std(axis=0) + np.float32(1e-6)
-    scale = spread**-0.25
-    return scale / np.sqrt(((spread * scale) ** 2).sum())
-
-
-def _choose(
-    seen: np.ndarray,
-    y: sparse.csr_array,
-    loadings: Loadings,
-    folds: np.ndarray,
-    config: Config,
-    budget: Budget,
-) -> tuple[float, float]:
-    """Gamma and penalty whose held-out outputs correlate best; few landmarks suffice for that."""
-    gammas = (config.gamma,) if config.gamma else GAMMAS
-    penalties = (config.second_penalty,) if config.second_penalty else SECOND_PENALTIES
-    settings = list(product(gammas, penalties))
-    if len(settings) == 1:
-        return settings[0]
-    z = loadings.components(y)
-    some = np.arange(0, len(z), -(-len(z) // MOST_JUDGES))
-    truth = y[some]
-    small = budget._replace(landmarks=LANDMARKS_TO_CHOOSE, exact=LANDMARKS_TO_CHOOSE)
-
-    def score(setting: tuple[float, float]) -> float:
-        gamma, penalty = setting
-        guess = fit_dual(rbf(seen, gamma), z, folds, penalty=penalty, budget=small).held_out[some]
-        return mean_correlation(truth, lambda part: loadings.outputs(guess, part))
-
-    return max(settings, key=score)
+        return bounded(self.loadings.outputs(self.curve(seen)), self.scales["limits"])

@@ -1,0 +1,188 @@
+"""Stacked evidence: the best that scgx knows for expression from chromatin.
+
+Three kinds of evidence are gathered from all features of a cell. Ridge foresees components of the
+target (`learn/foresight`), taught by targets that are averaged over alike cells; naive Bayes says which
+kinds of cell would have these features (`learn/bayes`), and errs differently; depth says how much to
+believe them. Two heads turn evidence into components: RBF kernel ridge (`learn/curve`) and a
+committee of small networks. They are averaged, and loadings lead back to outputs.
+
+Stacking is honest only where the second stage sees what the first one says about cells that it does
+not know: all evidence of training cells is held out by group (batch, donor).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
+from scipy import sparse
+
+from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.learn.batches import Batches
+from scgx.learn.bayes import Kinds, score_kinds
+from scgx.learn.curve import Curve, Shrinkage, evened
+from scgx.learn.depth import Depth
+from scgx.learn.foresight import Foresight, foresee
+from scgx.learn.kernels import Budget
+from scgx.learn.loadings import Loadings
+from scgx.learn.model import CellBlock
+from scgx.learn.neighbours import smoothed
+from scgx.learn.selection import fold_of
+from scgx.learn.target import bounded, limits
+from scgx.progress import Report
+
+if TYPE_CHECKING:
+    from scgx.models._mlp_net import Committee
+
+FROM = {"atac", "activity", "rna"}
+TO = {"rna", "atac", "adt", "activity"}
+BAYES_SHARE = 0.5  # of the spread of the foreseen components
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes and shrinkage of the evidence and of both heads."""
+
+    components: int = 30  # of the target
+    seen: int = 20  # of these, the first so many are what the heads look at
+    power: float = 0.7  # outputs are divided by their deviation to this power
+    neighbours: int = 15  # cells alike in the target whose mean the first stage learns
+    kinds: int = 15  # of cell, for naive Bayes
+    idf_power: float = 2.0  # inverse document frequency to this power weighs a peak
+    penalty: float = 0.0  # of the ridge; 0 chooses among 4, 16, 64 by held-out error
+    gamma: float = 0.0  # 1 / scale^2 of the RBF; 0 chooses among .35 and .7
+    second_penalty: float = 0.0  # of the RBF; 0 chooses among 1, 3, 10
+    depth: float = 0.3  # weight of the cell's depth as evidence
+    network_share: float = 0.6  # of the answer; the kernel has the rest
+    hidden: int = 256  # units of a hidden layer of the committee
+    layers: int = 2  # hidden layers
+    dropout: float = 0.3  # of hidden units
+    members: int = 4  # networks whose mean answers
+    epochs: int = 40  # at most so many passes over the training rows
+    batch_size: int = 256  # cells per step
+    lr: float = 2e-3  # highest learning rate; warms up, then falls along a cosine
+    weight_decay: float = 0.01  # of AdamW
+    patience: int = 10  # epochs without a better validation loss before stopping
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class _Evidence(NamedTuple):
+    """What the heads see of a cell."""
+
+    foresight: Foresight
+    kinds: Kinds
+    depth: Depth
+    scale: np.ndarray  # (seen,) of foreseen components
+    centre: np.ndarray  # (kinds + 1,) mean of each score, then one over their common spread
+
+    def __call__(self, x: sparse.csr_array, present: np.ndarray | None = None) -> np.ndarray:
+        """(n, seen + kinds + 1) float32."""
+        return self.join(self.foresight(x), self.kinds(x), self.depth(x, present))
+
+    def join(self, foreseen: np.ndarray, scores: np.ndarray, depth: np.ndarray) -> np.ndarray:
+        """The same from its parts, which may have been held out."""
+        seen = foreseen[:, : len(self.scale)] * self.scale
+        scores = (scores - self.centre[:-1]) * self.centre[-1]
+        return np.hstack([seen, scores, depth]).astype(np.float32)
+
+
+class Model:
+    """Evidence, two heads, and the loadings that lead back to outputs."""
+
+    def __init__(
+        self,
+        evidence: _Evidence,
+        curve: Curve,
+        network: "Committee",
+        loadings: Loadings,
+        mixing: dict[str, np.ndarray],
+    ) -> None:
+        self.evidence, self.curve, self.network = evidence, curve, network
+        self.loadings = loadings
+        self.mixing = mixing  # "rms" (1,), "share" (1,) of the network, "limits" (2,) of outputs
+
+    @classmethod
+    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+        """Evidence held out by group, then both heads; data.val chooses the network's epoch."""
+        from scgx.models import _stacked_net as net
+
+        y = data.y(data.train)
+        loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
+        groups = None if data.groups is None else data.groups[data.train]
+        folds = fold_of(groups, len(data.train), seed=seed)
+        evidence, seen = _gather(data, loadings.components(y), folds, config, seed)
+        wanted = Shrinkage(config.gamma, config.second_penalty)
+        curve = Curve.fit(seen, y, loadings, folds, wanted, Budget(data.memory, seed))
+        report.say(f"kernel head: gamma {curve.chosen[0]:g}, penalty {curve.chosen[1]:g}")
+        rms = np.sqrt((seen**2).mean(keepdims=True).ravel())
+        rows = np.concatenate([seen, evidence(data.x(data.val))]) / rms
+        z = np.concatenate([loadings.components(y), loadings.components(data.y(data.val))])
+        network = net.build(seen.shape[1], z.shape[1], config, seed=seed)
+        name = f"{data.fingerprint()} {config!r}"
+        known = net.Seen(rows, z, len(data.train), name=name)
+        net.train(network, known, config, seed=seed, report=report)
+        share = np.array([config.network_share], np.float32)
+        mixing = {"rms": rms, "share": share, "limits": limits(data.outputs.modality)}
+        return cls(evidence, curve, network, loadings, mixing)
+
+    def save(self) -> Mapping[str, bytes]:
+        from scgx.models import _mlp_net as mlp
+
+        evidence = self.evidence
+        scales = {"scale": evidence.scale, "centre": evidence.centre}
+        return {
+            "foresight.safetensors": pack_arrays(evidence.foresight._asdict()),
+            "kinds.safetensors": pack_arrays(evidence.kinds._asdict()),
+            "depth.safetensors": pack_arrays(evidence.depth._asdict()),
+            "scales.safetensors": pack_arrays({**scales, **self.mixing}),
+            "curve.safetensors": pack_arrays(self.curve._asdict()),
+            "network.safetensors": pack_arrays(mlp.weights(self.network)),
+            "loadings.safetensors": pack_arrays(self.loadings._asdict()),
+        }
+
+    @classmethod
+    def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
+        from scgx.models import _mlp_net as mlp
+        from scgx.models import _stacked_net as net
+
+        mixing = unpack_arrays(members["scales.safetensors"])
+        evidence = _Evidence(
+            Foresight(**unpack_arrays(members["foresight.safetensors"])),
+            Kinds(**unpack_arrays(members["kinds.safetensors"])),
+            Depth(**unpack_arrays(members["depth.safetensors"])),
+            mixing.pop("scale"),
+            mixing.pop("centre"),
+        )
+        curve = Curve(**unpack_arrays(members["curve.safetensors"]))
+        network = net.build(curve.centres.shape[1], curve.weights.shape[1], config, seed=0)
+        mlp.load(network, unpack_arrays(members["network.safetensors"]))
+        loadings = Loadings(**unpack_arrays(members["loadings.safetensors"]))
+        return cls(evidence, curve, network, loadings, mixing)
+
+    def predict(self, block: CellBlock) -> np.ndarray:
+        """(n, n_out) float32 in the output's units."""
+        from scgx.models import _stacked_net as net
+
+        seen = self.evidence(block.x, block.present)
+        share = float(self.mixing["share"][0])
+        by_network = net.answer(self.network, seen / self.mixing["rms"])
+        components = share * by_network + (1 - share) * self.curve(seen)
+        return bounded(self.loadings.outputs(components), self.mixing["limits"])
+
+
+def _gather(
+    data: Batches, z: np.ndarray, folds: np.ndarray, config: Config, seed: int
+) -> tuple[_Evidence, np.ndarray]:
+    """Evidence fitted on all training rows, and that of the training rows, held out."""
+    x = data.x(data.train)
+    target = smoothed(z, dimensions=config.seen, neighbours=config.neighbours)
+    foresight, foreseen = foresee(
+        data, target, idf_power=config.idf_power, penalty=config.penalty, seed=seed
+    )
+    kinds, scores = score_kinds(x, target[:, : config.seen], folds, kinds=config.kinds, seed=seed)
+    spread = np.sqrt(scores.var(axis=0).sum() + 1e-12)
+    centre = np.append(scores.mean(axis=0), BAYES_SHARE / spread).astype(np.float32)
+    depth = Depth.fit(x, weight=config.depth)
+    scale = evened(foreseen[:, : config.seen])
+    evidence = _Evidence(foresight, kinds, depth, scale, centre)
+    return evidence, evidence.join(foreseen, scores, depth(x))
