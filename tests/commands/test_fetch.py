@@ -283,8 +283,9 @@ def test_titles_that_do_not_tell_are_refused_and_by_hand_works(zhu, web, tmp_pat
 
 def test_a_killed_fetch_leaves_no_output_and_goes_on(web, tmp_path, run):
     body = files.cells(tmp_path / "a.h5ad").read_bytes()
-    url = web.url("/x.h5ad", web.stall(body, len(body) // 2))
-    process = subprocess.Popen(command("fetch", url, "-o", tmp_path / "b.h5ad"), env=environment())
+    url = web.url("/x.h5ad", web.stall(body, len(body) // 2, seconds=30))
+    patient = environment(SCGX_STALL="30")
+    process = subprocess.Popen(command("fetch", url, "-o", tmp_path / "b.h5ad"), env=patient)
     part = tmp_path / "cache" / "partial"
     while not any(p.stat().st_size for p in part.glob("*.part")):
         assert process.poll() is None

@@ -84,15 +84,15 @@ def cut(body: bytes, at: int, *, etag: str = '"1"', times: int = 1) -> Behaviour
     return page
 
 
-def stall(body: bytes, at: int) -> Behaviour:
-    """Sends `at` bytes and then nothing, once."""
+def stall(body: bytes, at: int, *, seconds: float = 1.0) -> Behaviour:
+    """Sends `at` bytes and then nothing for so long, once."""
 
     def page(handler: Handler) -> None:
         if handler.hit > 1:
             serve(body)(handler)
         else:
             handler.answer(200, {"Content-Length": len(body), "ETag": '"1"'}, body[:at])
-            time.sleep(1.0)
+            time.sleep(seconds)
 
     return page
 
