@@ -63,7 +63,7 @@ def filter_chrom(
         from scgx.h5ad.history import sign
         from scgx.h5ad.reader import open_cells
         from scgx.h5ad.select import select_columns
-        from scgx.h5ad.totals import missing_totals, with_totals
+        from scgx.h5ad.totals import missing_totals, write_totals
         from scgx.h5ad.writer import create
 
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
@@ -85,8 +85,7 @@ def filter_chrom(
             totals = missing_totals(cells) if len(columns) < cells.n_var else {}
             with create(dst.path, like=None if dst.piped else cells) as out:
                 select_columns(cells, out, columns, var=var, totals=totals)
-                if totals:
-                    out.frame("obs", with_totals(cells.obs, totals))
+                write_totals(cells, out, totals)
                 out.copy_rest(cells, skip=("var", "varm", "varp"))
                 if genome:
                     out.uns("scgx/genome", genome)

@@ -12,9 +12,9 @@ from scipy import sparse
 
 from scgx.errors import DataError
 from scgx.h5ad.features import modalities
-from scgx.h5ad.frame import Frame
 from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import counts_key
+from scgx.h5ad.writer import Writer
 
 
 class Totals:
@@ -58,9 +58,9 @@ def missing_totals(cells: Cells) -> dict[str, Totals]:
     return {key: Totals(cells.n_obs, group) for key, group in masks.items()}
 
 
-def with_totals(obs: Frame, totals: dict[str, Totals]) -> Frame:
-    """obs with the columns total_counts_<modality> added."""
+def write_totals(cells: Cells, out: Writer, totals: dict[str, Totals]) -> None:
+    """Copy obs and add the columns total_counts_<modality>; what was there stays bit for bit."""
+    out.copy(cells, "obs")
     for group in totals.values():
         for name, sums in group.sums.items():
-            obs = obs.with_column(f"total_counts_{name}", sums)
-    return obs
+            out.column("obs", f"total_counts_{name}", sums)

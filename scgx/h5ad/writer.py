@@ -17,8 +17,15 @@ from scipy import sparse
 from scgx.errors import MachineError
 from scgx.h5ad import trailer
 from scgx.h5ad.blocks import Block
-from scgx.h5ad.encoding import CHUNK_ELEMENTS, read_frame, write_array, write_frame, write_value
-from scgx.h5ad.frame import Frame
+from scgx.h5ad.encoding import (
+    CHUNK_ELEMENTS,
+    read_frame,
+    write_array,
+    write_column,
+    write_frame,
+    write_value,
+)
+from scgx.h5ad.frame import Column, Frame
 from scgx.h5ad.reader import Cells, from_hdf5
 
 _TOP = ("obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw", "X")
@@ -40,6 +47,16 @@ class Writer:
         if name in group:
             del group[name]
         write_frame(group, name, frame)
+
+    def column(self, key: str, name: str, values: Column) -> None:
+        """Add a column to a table that was copied, or replace it; the others stay bit for bit."""
+        item = self.h5[key]
+        if name in item:
+            del item[name]
+        write_column(item, name, values)
+        order = [n.decode() if isinstance(n, bytes) else str(n) for n in item.attrs["column-order"]]
+        names = [*(n for n in order if n != name), name]
+        item.attrs["column-order"] = np.array(names, dtype=h5py.string_dtype("utf-8"))
 
     def uns(self, path: str, value: object) -> None:
         """Write a value below uns, "scgx/genome" for instance; replaces what is there."""
