@@ -45,6 +45,10 @@ def select_columns(
     for key in set(totals) - set(keys):
         for block in cells.blocks(key):
             totals[key].add_block(block.start, block.X)
+    old = cells.h5.get("varm")
+    if isinstance(old, h5py.Dataset) and old.dtype.names:  # AnnData 0.6 and older: one table
+        for name in old.dtype.names:
+            out.array(f"varm/{name}", old[name][columns])
     for key in cells.keys("varm"):
         out.group("varm")
         _select_aligned(cells.h5["varm"][key], out, f"varm/{key}", columns, square=False)

@@ -225,3 +225,17 @@ def test_what_cannot_be_read_is_one_line(tmp_path, words, code, said):
 def test_a_file_without_any_place_is_refused(real_data, tmp_path):
     said = scgx("annotate-coords", real_data / SNARE, "-o", tmp_path / "o", code=4).stderr.decode()
     assert "no feature has a place (give --gtf, --bed or --annotation)" in said
+
+
+def test_a_file_of_an_old_anndata_keeps_what_is_aligned(real_data, tmp_path):
+    path = real_data / "compat-h5ad" / "anndata-v0.5.0.adata.h5ad"
+    with open_cells(path) as cells:
+        names = cells.var_names
+        loadings = cells.h5["varm"]["PCs"]
+    bed = "".join(f"chr1\t{1000 - i}\t{2000 - i}\t{name}\n" for i, name in enumerate(names))
+    (tmp_path / "g.bed").write_text(bed)
+    annotate_coords(str(path), str(tmp_path / "o.h5ad"), bed=str(tmp_path / "g.bed"), overwrite=True)
+    after = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert after.var_names.tolist() == names[::-1].tolist()
+    assert np.array_equal(after.varm["PCs"], loadings[::-1])
+    assert set(after.obsm) == {"X_pca", "X_umap"}
