@@ -48,12 +48,14 @@ def read(src: streams.Source, start_base: int | None = None) -> Genes:
 def cached(name: str) -> Path | None:
     """The annotation of that name in the cache of `scgx fetch`; None where it was not fetched."""
     from scgx.datasets import _catalog
-    from scgx.datasets._cache import open_cache
+    from scgx.datasets._cache import existing_cache
 
     dataset = _catalog.load(name)
     if dataset.kind != "annotation":
         raise UsageError(f"{name} is no annotation", fix="there is gencode-human, gencode-mouse")
-    cache = open_cache()
+    cache = existing_cache()
+    if cache is None:
+        return None
     entries = (cache.find(sha256=file.sha256, urls=file.urls) for file in dataset.files)
     return next((entry.path for entry in entries if entry is not None), None)
 

@@ -199,11 +199,21 @@ def open_cache() -> Cache:
     `UnsafeError` when it is a link, somebody else's, or writable by all; `MachineError` when it
     cannot be made or written.
     """
-    named = os.environ.get("SCGX_CACHE")
-    root = Path(named) if named else Path(platformdirs.user_cache_dir("scgx", appauthor=False))
+    root = _root()
     for folder in (root, root / "sha256", root / "urls", root / "partial"):
         _make(folder)
     return Cache(root)
+
+
+def existing_cache() -> Cache | None:
+    """The cache where there is one; who only looks something up needs no writable folder."""
+    root = _root()
+    return open_cache() if os.path.lexists(root) and os.access(root, os.W_OK) else None
+
+
+def _root() -> Path:
+    named = os.environ.get("SCGX_CACHE")
+    return Path(named) if named else Path(platformdirs.user_cache_dir("scgx", appauthor=False))
 
 
 def _make(folder: Path) -> None:

@@ -57,3 +57,9 @@ def test_a_file_system_without_locks_is_served_by_a_named_lock(cache, monkeypatc
     with cache.lock("abc"):
         assert stale.read_text() == str(os.getpid())
     assert not stale.exists()
+
+
+def test_looking_something_up_makes_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCGX_CACHE", str(tmp_path / "cache"))
+    assert _cache.existing_cache() is None
+    assert not (tmp_path / "cache").exists()
