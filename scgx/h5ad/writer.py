@@ -7,8 +7,10 @@ HDF5 itself and stays bit for bit. The file becomes somebody's output in `stream
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import h5py
 import numpy as np
@@ -94,6 +96,9 @@ class Writer:
             self.frame(key, read_frame(item, cells.h5.get("uns")))
         elif key == "raw":
             self._copy_raw(cells)
+        elif name in ("obsm", "varm") and isinstance(item, h5py.Dataset):
+            for field in item.dtype.names or ():  # AnnData 0.6 and older: one table
+                self.array(f"{key}/{field}", item[field])
         elif name in ("obsm", "varm") and any(map(_is_table, item.values())):
             self.group(key)
             for inner in item:
@@ -232,8 +237,11 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
     except OSError as error:
         raise _failed(path, error) from error
     try:
-        yield Writer(file, packing)
-        file.close()
+        with _lost() as lost:
+            yield Writer(file, packing)
+            file.close()
+        if lost:
+            raise lost[0]
     except (OSError, RuntimeError) as error:
         _abandon(file, error)
         if isinstance(error, RuntimeError) and not from_hdf5(error) or _while_reading(error):
@@ -252,6 +260,31 @@ def _failed(path: Path, error: Exception) -> MachineError:
     number = getattr(error, "errno", None)
     words = os.strerror(number).lower() if number else _line(error)
     return MachineError(f"cannot write in {path.parent}: {words}")
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[list[BaseException]]:
+    """Errors of h5py while an object was freed, which Python prints and forgets: a chunk that could
+    not be written then is missing in the file.
+    """
+    lost: list[BaseException] = []
+    before, printed = sys.unraisablehook, sys.excepthook
+
+    def hear(event: "sys.UnraisableHookArgs") -> None:
+        if isinstance(event.exc_value, OSError | RuntimeError) and "h5py" in str(event.object):
+            lost.append(event.exc_value)
+        else:
+            before(event)
+
+    sys.unraisablehook, sys.excepthook = hear, _hush
+    try:
+        yield lost
+    finally:
+        sys.unraisablehook, sys.excepthook = before, printed
+
+
+def _hush(kind: type, value: BaseException, trace: TracebackType | None) -> None:
+    """Cython prints such an error itself before it is heard; nothing else comes by here."""
 
 
 _abandoned: list[BaseException] = []
