@@ -101,11 +101,14 @@ def _guard(name: str, function: Callable[..., None]) -> Callable[..., None]:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _again
     from scgx import invocation
 
     invocation.remember(["scgx", *arguments])
     code = run(arguments)
+    for number in _HEEDED:
+        if signal.getsignal(number) in _HEEDED.values():
+            signal.signal(number, signal.SIG_DFL)  # nothing is left to clean up
     if code == 0:
         return
     for stream in (sys.stdout, sys.stderr):
@@ -121,6 +124,9 @@ def run(arguments: list[str]) -> int:
     """Run one command line; every way it can end as an exit code."""
     progress.configure(prefix="scgx" if not arguments else f"scgx {arguments[0]}")
     try:
+        for number, handler in _HEEDED.items():
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, handler)
         wanted = "" if "_SCGX_COMPLETE" in os.environ else next(iter(arguments), "")
         code = build(wanted)(args=arguments, prog_name="scgx", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -165,3 +171,17 @@ def _usage(error: typer.TyperException, arguments: list[str]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _again(event: "sys.UnraisableHookArgs") -> None:
+    """An interrupt that fell into a destructor, where Python forgets it, comes again at once."""
+    if isinstance(event.exc_value, KeyboardInterrupt | Terminated):
+        interrupt = isinstance(event.exc_value, KeyboardInterrupt)
+        number = signal.SIGINT if interrupt else signal.SIGTERM
+        signal.signal(signal.SIGALRM, _HEEDED[number])
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(event)
+
+
+_HEEDED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
