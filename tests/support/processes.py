@@ -63,13 +63,16 @@ def fresh(*argv: object, **options: object) -> Ended:
 class Zygote:
     """Forks a loaded process per command line: 20 ms each where a fresh one takes 500."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Path | None = None) -> None:
+        """`preload` is a library that the dynamic linker puts before all others."""
         asks, self._requests = os.pipe()
         self._answers, replies = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.zygote", str(asks), str(replies)],
             pass_fds=(asks, replies),
-            env=environment(PYTHONPATH=str(HERE.parent)),
+            env=environment(
+                PYTHONPATH=str(HERE.parent), LD_PRELOAD=str(preload) if preload else None
+            ),
             stdin=subprocess.DEVNULL,
         )
         os.close(asks)

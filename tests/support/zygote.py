@@ -24,7 +24,7 @@ from scgx import cli
 _PATIENCE = 30
 
 
-def _child(request: dict[str, object]) -> None:
+def _child(request: dict[str, object], ready: int) -> None:
     for number, key, flags in (
         (0, "stdin", os.O_RDONLY),
         (1, "stdout", _WRITE),
@@ -37,16 +37,21 @@ def _child(request: dict[str, object]) -> None:
     os.environ.update(request["env"])
     if request["fsize"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["fsize"], request["fsize"]))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.close(ready)
     cli.main(request["argv"])
     sys.stdout.flush()
     os._exit(0)
 
 
 def _run(request: dict[str, object]) -> dict[str, int]:
+    waits, ready = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _child(request)
+        _child(request, ready)
+    os.close(ready)
+    os.read(waits, 1)  # nothing comes; it ends when the child closes its end
+    os.close(waits)
     if request["signal"]:
         time.sleep(request["delay"])
         os.kill(pid, request["signal"])
