@@ -44,13 +44,16 @@ class Curve(NamedTuple):
         folds: np.ndarray,
         wanted: Shrinkage,
         budget: Budget,
-    ) -> Self:
-        """Fit components of outputs y (n, n_out) on `seen` (n, s), which was itself held out."""
+    ) -> tuple[Self, np.ndarray]:
+        """Fit components of outputs y (n, n_out) on `seen` (n, s), which was itself held out.
+
+        Also what it says of each fold (n, k) when fitted on the others.
+        """
         gamma, penalty = _choose(seen, y, loadings, folds, wanted, budget)
         z = loadings.components(y)
         dual = fit_dual(rbf(seen, gamma), z, folds, penalty=penalty, budget=budget)
         chosen = np.array([gamma, penalty], np.float32)
-        return cls(seen[dual.rows], dual.weights, dual.bias, chosen)
+        return cls(seen[dual.rows], dual.weights, dual.bias, chosen), dual.held_out
 
     def __call__(self, seen: np.ndarray) -> np.ndarray:
         """Components (n, k) float64 of cells that look like seen (n, s)."""

@@ -81,7 +81,7 @@ class Model:
         groups = None if data.groups is None else data.groups[data.train]
         folds = fold_of(groups, len(data.train), seed=seed)
         wanted = Shrinkage(config.gamma, config.second_penalty)
-        curve = Curve.fit(seen, y, loadings, folds, wanted, Budget(data.memory, seed))
+        curve, _ = Curve.fit(seen, y, loadings, folds, wanted, Budget(data.memory, seed))
         gamma, penalty = curve.chosen
         report.say(f"gamma {gamma:g}, penalty {penalty:g}, {len(curve.centres):,} cells carry it")
         scales = {"seen": scale, "limits": limits(data.outputs.modality)}
