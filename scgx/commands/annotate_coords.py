@@ -105,7 +105,7 @@ def annotate_coords(
         places, result = annotate(
             cells.var, found, genes, overwrite=overwrite, ignore_case=ignore_case
         )
-        _say(result, found, genes, assembly)
+        _say(result, found, genes, assembly, overwrite=overwrite)
         _compare_peaks(cells, places, genes)
         _refuse_gaps(cells, result, strict=strict)
         if table is not None:
@@ -140,18 +140,21 @@ def _assembly(
     return new or data
 
 
-def _say(result: Report, found: Found, genes: Genes | None, assembly: str) -> None:
+def _say(
+    result: Report, found: Found, genes: Genes | None, assembly: str, *, overwrite: bool
+) -> None:
     if genes is not None:
         base = f", starts counted from {int(genes.one_based)}"
         of = f" of {genes.genome}" if genes.genome else ", assembly unknown"
         progress.say(f"{len(genes):,} genes{of} in {genes.source}{base}")
         placed = result.by_id + result.by_symbol + result.by_case
+        outcome = "replaced" if overwrite else "kept as they were (--overwrite replaces)"
         ways = f"{result.by_id:,} by id, {result.by_symbol:,} by symbol"
         ways += f", {result.by_case:,} by symbol with case ignored" if result.by_case else ""
         progress.say(f"matched {placed:,} of {result.genes:,} genes ({ways})")
         _name("ambiguous, several loci: no place", result.ambiguous)
         _name("unmatched", result.unmatched)
-        _name("disagree with the annotation", result.disagree)
+        _name(f"lie elsewhere in the annotation, {outcome}", result.disagree)
     if result.from_names:
         progress.say(f"{result.from_names:,} features placed by their names")
     if result.unplaced:
