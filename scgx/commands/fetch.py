@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json as encoder
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scgx import invocation, progress
+from scgx import invocation
+from scgx.commands import _fetch_list
 from scgx.commands import _options as opt
 from scgx.commands._completion import datasets
 from scgx.errors import DataError, UsageError
@@ -84,7 +83,7 @@ def fetch(
     from scgx.datasets import _catalog
 
     if list_ or info:
-        _show(_catalog.names() if list_ else [str(info)], json=json, whole=not list_)
+        _fetch_list.show(_catalog.names() if list_ else [str(info)], json=json, whole=not list_)
         return
     if not name:
         raise UsageError("name a dataset or an address", fix="see scgx fetch --list")
@@ -146,6 +145,10 @@ def _write(
     if recipe == "raw":
         if how.modality:
             raise DataError("is no cells: --modality does not apply", file=dataset.name)
+        if output.endswith((".h5ad", ".h5mu", ".zarr")):
+            raise DataError(
+                "is no cells, so no h5ad", fix="name the output otherwise", file=dataset.name
+            )
         inner, gz, _ = got[0].file.format.rpartition(".gz")
         unpacked = bool(gz) and output.endswith(f".{inner}")
         fetched.write_raw(got[0], dataset, path, unpacked=unpacked)
@@ -253,50 +256,3 @@ def _files(
         return list(zip(files, by_hand, strict=True))
     found = dataset.files or _catalog.resolve(dataset.name, cache, wish)
     return [(file, None) for file in found]
-
-
-def _show(names: list[str], *, json: bool, whole: bool) -> None:
-    """The list, or all about some datasets."""
-    from scgx.datasets import _catalog
-
-    found = [_catalog.load(name) for name in names]
-    if json:
-        facts = [{**d.as_dict(), "ready": d.ready} for d in found]
-        sys.stdout.write(encoder.dumps(facts[0] if whole else facts, indent=1) + "\n")
-    elif whole:
-        for dataset in found:
-            _show_one(dataset)
-    else:
-        rows = [
-            (d.name, d.kind, d.genome or "", _size(d.size), _state(d), d.content[:60])
-            for d in found
-        ]
-        progress.table("", ("name", "kind", "genome", "MB", "", "content"), rows)
-
-
-def _show_one(dataset: Dataset) -> None:
-    """Every field that is filled, one a line, the files below."""
-    rows = [
-        (name, str(value))
-        for name, value in dataset.as_dict().items()
-        if name not in ("files", "recipe") and value
-    ]
-    rows.append(("state", _state(dataset) or "ready"))
-    for file in dataset.files:
-        rows += [(f"{file.part} {name}".strip(), value) for name, value in _facts(file)]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
-
-
-def _facts(file: File) -> list[tuple[str, str]]:
-    facts = [(f.name, getattr(file, f.name)) for f in dataclasses.fields(file) if f.name != "part"]
-    return [(name, " ".join(v) if isinstance(v, tuple) else str(v)) for name, v in facts if v]
-
-
-def _size(size: int | None) -> str:
-    return f"{size / 1e6:,.1f}" if size else ""
-
-
-def _state(dataset: Dataset) -> str:
-    return "" if dataset.ready else "not yet"

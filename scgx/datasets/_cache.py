@@ -56,14 +56,18 @@ class Cache:
         self, *, sha256: str | None, urls: tuple[str, ...], verify: bool = False
     ) -> Entry | None:
         """An entry by its content, else by an address it once came from; None where neither is."""
-        digests = [sha256] if sha256 and len(sha256) == 64 else []
-        if not digests:
-            notes = (_read_json(self.root / "urls" / f"{_address.key(url)}.json") for url in urls)
-            digests = [str(note["sha256"]) for note in notes if "sha256" in note]
-        for digest in digests:
-            if _is_digest(digest) and (entry := self._entry(digest, verify=verify)):
-                return entry
-        return None
+        entries = (self._entry(digest, verify=verify) for digest in self._digests(sha256, urls))
+        return next((entry for entry in entries if entry is not None), None)
+
+    def holds(self, sha256: str | None, urls: tuple[str, ...]) -> bool:
+        """Whether there is such an entry, unchecked; for lists."""
+        return any(self._place(digest).exists() for digest in self._digests(sha256, urls))
+
+    def _digests(self, sha256: str | None, urls: tuple[str, ...]) -> list[str]:
+        if sha256 and len(sha256) == 64:
+            return [sha256]
+        notes = (_read_json(self.root / "urls" / f"{_address.key(url)}.json") for url in urls)
+        return [str(n["sha256"]) for n in notes if _is_digest(str(n.get("sha256", "")))]
 
     def _entry(self, digest: str, *, verify: bool) -> Entry | None:
         path = self._place(digest)

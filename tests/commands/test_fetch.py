@@ -129,6 +129,8 @@ def test_an_annotation_is_the_file_it_is(web, tmp_path, monkeypatch, run):
     run("fetch", "mine", "-o", tmp_path / "g.gtf")
     assert (tmp_path / "g.gtf").read_bytes() == gzip.decompress(body)
     assert web.hits == ["/g.gtf.gz"]
+    assert run("fetch", "mine", "-o", tmp_path / "g.h5ad").code == 4
+    assert b" cached " in run("fetch", "--list").out
 
 
 def test_any_address_is_fetched_under_the_same_rules(web, tmp_path, run):
