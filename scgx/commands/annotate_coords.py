@@ -48,7 +48,8 @@ def annotate_coords(
         str | None, typer.Option("--genome", metavar="NAME", help="the assembly (GRCh38, mm10)")
     ] = None,
     chrom_col: Annotated[
-        str | None, typer.Option("--chrom-col", metavar="COLUMN", help="where var has them [chrom]")
+        str | None,
+        typer.Option("--chrom-col", metavar="COLUMN", help="the column (default: chrom)"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="the annotation counts where var disagrees")

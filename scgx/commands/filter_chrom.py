@@ -31,7 +31,8 @@ def filter_chrom(
     input: opt.InputArg = "-",
     output: opt.OutputOpt = "-",
     chrom_col: Annotated[
-        str | None, typer.Option("--chrom-col", metavar="COLUMN", help="where var has them [chrom]")
+        str | None,
+        typer.Option("--chrom-col", metavar="COLUMN", help="the column (default: chrom)"),
     ] = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="write the file even if no feature is left")
