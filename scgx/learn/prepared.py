@@ -14,6 +14,7 @@ from scipy import sparse
 from scgx.learn.batches import Batches
 from scgx.learn.loadings import Loadings
 from scgx.learn.residual import deviations
+from scgx.learn.selection import judges
 from scgx.learn.windows import Gathered, gather
 
 
@@ -47,11 +48,15 @@ class Prepared:
         state: tuple[np.ndarray, np.ndarray],
         *,
         name: str,
+        seed: int,
         near: Near | None = None,
     ) -> None:
-        """`state` is (state, codes) of the rows of train, then val."""
+        """`state` is (state, codes) of the rows of train, then val.
+
+        Without validation rows a fifth of the training rows, by group, is kept to stop at.
+        """
         self.data, self.loadings, self.near = data, loadings, near
-        self.train, self.val = data.train, data.val
+        self.train, self.val = judges(data, seed=seed)
         self.state, self.codes = state
         self._name = name
         rows = np.concatenate([data.train, data.val])

@@ -1,5 +1,6 @@
 """The network of `cnn`: a committee on the state of the cell, a convolution near each gene."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from scgx.learn.prepared import Fed
 from scgx.learn.windows import Gathered
 from scgx.models._mlp_net import Body, Committee, Shape, squared_error
 
+ROWS_AT_ONCE = 64  # cells whose windows are gathered together when predicting
+WINDOWS_AT_ONCE = 8_192
 SMALL = 0.1  # first weights of the read-out, so that training starts near the committee alone
 
 
@@ -46,10 +49,11 @@ class SharedRead(nn.Module):
         self.read = nn.Linear(sight.channels * sight.bins, sight.embedding, bias=False)
         self.taste = nn.Embedding(shape.outputs, sight.embedding)
         nn.init.normal_(self.read.weight, std=SMALL / (sight.channels * sight.bins) ** 0.5)
+        nn.init.normal_(self.taste.weight, mean=1.0, std=SMALL)
 
     def forward(self, seen: Tensor, gene: Tensor) -> Tensor:
         """(p, channels x bins) and (p,) to (p,)."""
-        return (self.read(seen) * self.taste(gene)).sum(dim=1)
+        return (self.read(seen) * self.taste(gene)).mean(dim=1)
 
 
 class OwnRead(nn.Module):
@@ -85,20 +89,37 @@ class Neighbourhood(nn.Module):
             layers += [conv, nn.Tanh()]  # odd, without a bias: nothing in, nothing out
         self.layers = nn.Sequential(*layers)
         self.genes = nn.Embedding(shape.outputs, sight.embedding)
+        nn.init.normal_(self.genes.weight, std=SMALL)
         self.film = nn.Linear(sight.embedding, 2 * sight.channels)
         self.gate = nn.Linear(shape.state, 1)
         self.read = (OwnRead if sight.per_gene else SharedRead)(sight, shape)
 
     def forward(self, near: Near, state: Tensor) -> Tensor:
         """Deviations (n, outputs) of cells with state (n, s)."""
-        seen = self.layers(near.values[:, None])
-        scale, shift = self.film(self.genes(near.gene))[:, :, None].chunk(2, dim=1)
-        seen = nn.functional.gelu(seen * (1 + scale) + shift) - nn.functional.gelu(shift)
+        look = self.look if torch.is_grad_enabled() else self._look_in_parts
         gate = 1 + torch.tanh(self.gate(state))[near.cell, 0]
-        value = self.read(seen.flatten(1), near.gene) * gate
+        value = look(near.gene, near.values) * gate
         flat = torch.zeros(len(state) * self.outputs, dtype=value.dtype, device=value.device)
         flat = flat.scatter(0, near.cell * self.outputs + near.gene, value)
         return flat.view(len(state), self.outputs)
+
+    def look(self, gene: Tensor, values: Tensor) -> Tensor:
+        """What windows (p, bins) of genes (p,) say: (p,)."""
+        seen = self.layers(values[:, None])
+        scale, shift = self.film(self.genes(gene))[:, :, None].chunk(2, dim=1)
+        seen = nn.functional.gelu(seen * (1 + scale) + shift) - nn.functional.gelu(shift)
+        return self.read(seen.flatten(1), gene)
+
+    def _look_in_parts(self, gene: Tensor, values: Tensor) -> Tensor:
+        """The same in parts of one size, which bounds memory and keeps a window's bits its own."""
+        said = [gene.new_zeros(0, dtype=values.dtype)]
+        for start in range(0, len(gene), WINDOWS_AT_ONCE):
+            some = slice(start, start + WINDOWS_AT_ONCE)
+            short = WINDOWS_AT_ONCE - len(gene[some])
+            padded = nn.functional.pad(values[some], (0, 0, 0, short))
+            part = self.look(nn.functional.pad(gene[some], (0, short)), padded)
+            said.append(part[: len(gene[some])])
+        return torch.cat(said)
 
 
 class Network(nn.Module):
@@ -140,10 +161,37 @@ def loss_of(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:
     return squared_error(network(state, codes, near), truth, batch.weight)
 
 
+@torch.no_grad()
+def shrink(network: Network, batches: Iterable[Fed]) -> float:
+    """Scale the neighbourhood by the share of it, 0 to 1, that unseen cells bear out.
+
+    The share is the least-squares slope of what the committee leaves over on what the neighbourhood
+    says. Returns it; 1 where there is no neighbourhood.
+    """
+    if network.neighbourhood is None:
+        return 1.0
+    shared, square = 0.0, 0.0
+    for batch in batches:
+        state, codes, truth = (torch.from_numpy(a) for a in batch[1:4])
+        said = network.neighbourhood(Near.of(batch.near, state.device), state)
+        weight = torch.ones_like(truth) if batch.weight is None else torch.from_numpy(batch.weight)
+        left = torch.where(weight > 0, truth, 0.0) - network.committee(state, codes)[0]
+        shared += (weight * said * left).sum(dtype=torch.float64).item()
+        square += (weight * said * said).sum(dtype=torch.float64).item()
+    share = min(max(shared / square, 0.0), 1.0) if square > 0 else 0.0
+    network.neighbourhood.read.read.weight.mul_(share)
+    return share
+
+
 def answer(
-    network: Network, state: np.ndarray, codes: np.ndarray, near: Gathered | None
+    network: Network, state: np.ndarray, codes: np.ndarray, near: Iterable[Gathered]
 ) -> np.ndarray:
-    """Deviations float32 (n, outputs)."""
-    found = None if near is None else Near.of(near, torch.device("cpu"))
+    """Deviations float32 (n, outputs); `near` has the windows of `ROWS_AT_ONCE` cells each."""
     with torch.no_grad():
-        return network(torch.from_numpy(state), torch.from_numpy(codes), found)[0].numpy()
+        cells = torch.from_numpy(state)
+        guess = network.committee(cells, torch.from_numpy(codes))[0]
+        for i, found in enumerate(near):
+            some = slice(i * ROWS_AT_ONCE, (i + 1) * ROWS_AT_ONCE)
+            windows = Near.of(found, cells.device)
+            guess[some] += network.neighbourhood(windows, cells[some])
+    return guess.numpy()

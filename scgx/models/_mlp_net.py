@@ -1,16 +1,17 @@
 """The perceptron that turns a cell's state into residuals, and the committee that it sits in."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scgx.learn.loop import History, Loss, Settings, fit_network
-from scgx.learn.prepared import Fed, Prepared
+from scgx.learn.loop import History, Loss, Settings, Source, fit_network
+from scgx.learn.prepared import Fed
 from scgx.progress import Report
 
+SMALLEST_BATCH, STEPS_OF_AN_EPOCH = 16, 20
 UNKNOWN_SHARE = 0.05  # of training labels are hidden, so that `unknown` learns the average
 
 
@@ -107,11 +108,16 @@ def squared_error(guess: Tensor, truth: Tensor, weight: np.ndarray | None) -> Te
 
 
 def train(
-    network: nn.Module, loss: Loss, data: Prepared, config: Any, *, seed: int, report: Report
+    network: nn.Module, loss: Loss, data: Source, config: Any, *, seed: int, report: Report
 ) -> History:
-    """Run the torch loop with a model's settings and the checkpoint that the command names."""
+    """Run the torch loop with a model's settings and the checkpoint that the command names.
+
+    Few cells come in small batches, so that an epoch has a fair number of steps.
+    """
     names = [field.name for field in fields(Settings) if hasattr(config, field.name)]
     settings = Settings(**{name: getattr(config, name) for name in names})
+    fair = max(SMALLEST_BATCH, len(data.train) // STEPS_OF_AN_EPOCH)
+    settings = replace(settings, batch_size=min(settings.batch_size, fair))
     return fit_network(
         network,
         loss,

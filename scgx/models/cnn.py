@@ -6,7 +6,8 @@ strand, never across the end of a chromosome. Convolutions along the distance, s
 tuned by an embedding of the gene, turn them into that gene's deviation. The state of the cell
 carries most of what can be known: components of the target that ridge on all features foresees, held
 out by group (`learn/foresight`), and depth. A committee of small networks turns it, and covariates,
-into the deviations of all genes, and the two are added.
+into the deviations of all genes, and the two are added; windows are then scaled to what validation
+rows bear out of them, which in sparse data can be little.
 
 Predicting the mean earns nothing: the network is asked for the deviation from it, with every output
 scaled by its own spread.
@@ -28,6 +29,7 @@ from scgx.learn.loadings import Loadings
 from scgx.learn.model import CellBlock
 from scgx.learn.prepared import Near, Prepared, Standard, with_depth
 from scgx.learn.residual import training_targets, values
+from scgx.learn.selection import parts
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
@@ -59,7 +61,7 @@ class Config:
     members: int = 3  # of the committee
     power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
     epochs: int = 20  # at most so many passes over the training rows
-    batch_size: int = 256  # cells per step
+    batch_size: int = 256  # cells per step; fewer where cells are few
     lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
     weight_decay: float = 0.01  # of AdamW
     patience: int = 6  # epochs without a better validation loss before stopping
@@ -109,8 +111,14 @@ class Model:
         axes = np.ascontiguousarray(fixed.loadings.axes[:, : config.rank])
         network = net.build(config.members, *_sizes(fixed, config), axes=axes, seed=seed)
         near = Near(fixed.basis, fixed.bins, config.windows) if fixed.bins else None
-        prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config), near=near)
+        prepared = Prepared(
+            data, fixed.loadings, (state, codes), name=repr(config), seed=seed, near=near
+        )
         mlp.train(network, net.loss_of, prepared, config, seed=seed, report=report)
+        if fixed.bins:
+            judged = prepared.batches(prepared.val, 512, seed=seed, epoch=0, shuffle=False)
+            share = net.shrink(network, judged)
+            report.say(f"windows count for {share:.2f} of what they say in training")
         return cls(fixed, network)
 
     def save(self) -> Mapping[str, bytes]:
@@ -154,7 +162,10 @@ class Model:
         from scgx.models import _cnn_net as net
 
         fixed = self.fixed
-        near = windows.gather(block.x, fixed.basis, fixed.bins) if fixed.bins else None
+        near = (
+            windows.gather(block.x[part], fixed.basis, fixed.bins)
+            for part in parts(block.x.shape[0] if fixed.bins else 0, net.ROWS_AT_ONCE)
+        )
         state, codes = fixed.state(block.x, block.totals), fixed.covariates.codes(block.obs)
         guess = net.answer(self.network, state, codes, near)
         return bounded(values(guess, fixed.loadings), fixed.low_high)

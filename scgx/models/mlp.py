@@ -44,7 +44,7 @@ class Config:
     members: int = 3  # networks whose mean answers
     power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
     epochs: int = 30  # at most so many passes over the training rows
-    batch_size: int = 256  # cells per step
+    batch_size: int = 256  # cells per step; fewer where cells are few
     lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
     weight_decay: float = 0.01  # of AdamW
     patience: int = 6  # epochs without a better validation loss before stopping
@@ -89,7 +89,7 @@ class Model:
         shape = net.Shape(state.shape[1], fixed.covariates.sizes, len(data.outputs))
         body = net.Body(config.hidden, config.depth, axes.shape[1], config.dropout)
         network = net.committee(config.members, shape, body, axes=axes, seed=seed)
-        prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config))
+        prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config), seed=seed)
         net.train(network, net.loss_of, prepared, config, seed=seed, report=report)
         return cls(fixed, network)
 

@@ -136,6 +136,16 @@ def test_an_empty_window_says_nothing_and_genes_without_a_place_use_the_state(pa
     assert (silent(zero, torch.randn(1, len(model.fixed.standard.centre))) == 0).all()
 
 
+def test_the_bits_of_a_cell_do_not_depend_on_the_others_of_its_block(paired):
+    data = paired()
+    model = fitted(data, replace(FAST, epochs=2))
+    rng = np.random.default_rng(0)
+    first = rng.permutation(len(data.obs))[:256]
+    second = np.concatenate([first[100:200], rng.permutation(len(data.obs))[:156]])
+    whole, again = model.predict(data.block(first)), model.predict(data.block(second))
+    assert whole[100:200].tobytes() == again[:100].tobytes()
+
+
 def test_columns_that_move_with_their_names_change_nothing_and_without_them_much(local):
     config = replace(FAST, reach=4000, epochs=20, lr=0.01)
     model = fitted(local, config)
