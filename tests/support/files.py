@@ -93,3 +93,21 @@ def matrix(group: h5py.Group, name: str, X: object, **options: object) -> None:
     item.attrs["shape"] = np.array(X.shape)
     for part in ("data", "indices", "indptr"):
         item.create_dataset(part, data=getattr(X, part), **options)
+
+
+def multiome(path: Path, n: int = 80, n_genes: int = 15, n_peaks: int = 30, seed: int = 0) -> Path:
+    """Genes that follow peaks: cells with both modalities, by donor and cell type."""
+    draw = np.random.default_rng(seed)
+    kind = np.arange(n) % 3
+    rate = draw.gamma(0.5, 1.0, (3, n_peaks))
+    peaks = draw.poisson(rate[kind])
+    genes = draw.poisson(0.2 + peaks[:, :n_genes] + peaks[:, n_genes : 2 * n_genes])
+    X = sparse.csr_matrix(np.hstack([genes, peaks]).astype(np.float32))
+    names = [f"gene{i}" for i in range(n_genes)]
+    names += [f"chr{'X' if i % 3 == 0 else 1}:{1000 * i}-{1000 * i + 500}" for i in range(n_peaks)]
+    cells(path, X, var=names)
+    with h5py.File(path, "r+") as file:
+        table = file["var"]
+        del table["feature_types"]
+        text(table, "feature_types", ["Gene Expression"] * n_genes + ["Peaks"] * n_peaks)
+    return path
