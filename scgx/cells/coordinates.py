@@ -12,7 +12,7 @@ import numpy as np
 from scgx.errors import DataError
 from scgx.genome import builds, chroms, identity, peaks
 from scgx.genome.annotation import tss
-from scgx.h5ad.features import modalities
+from scgx.h5ad.features import Features, modalities
 from scgx.h5ad.frame import Categorical, Frame, categorical
 
 GENES = ("rna", "activity")  # the modalities whose features are genes
@@ -80,6 +80,24 @@ def from_table(var: Frame, *, chrom_col: str | None = None) -> Found:
         what = f"var has no column 'chrom', found {others[0]!r}"
         raise DataError(what, fix=f"use --chrom-col {others[0]}")
     return Found(places, int(use.sum()), spelled.unknown, spelled.renamed)
+
+
+def features(var: Frame, columns: np.ndarray, modality: str) -> Features:
+    """Some features (int64 columns) of one modality and where they lie, chromosomes in one spelling.
+
+    A column that only looks like a chromosome is not believed here: nobody can be asked.
+    """
+    known = var if "chrom" in var else var.without(_CHROMS)
+    places = Coordinates(*(part[columns] for part in from_table(known).places))
+    frame = var.take(columns)
+    starts = tss(places.start, places.end, places.strand)
+    if "tss" in frame:
+        given = frame.numbers("tss")
+        starts = np.where(np.isnan(given) | (given < 0), starts, given).astype(np.int64)
+    starts = np.where((places.start >= 0) & (modality != "atac"), starts, -1)
+    return Features(
+        frame.index, modality, places.chrom, places.start, places.end, places.strand, starts
+    )
 
 
 def _from_columns(var: Frame, chrom_col: str | None) -> tuple[Coordinates, chroms.Chroms]:

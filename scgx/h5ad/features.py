@@ -101,36 +101,5 @@ class Features:
 
     def take(self, rows: np.ndarray) -> Features:
         """Some features, in the order given."""
-        return Features(
-            self.names[rows],
-            self.modality,
-            *(a[rows] for a in (self.chrom, self.start, self.end, self.strand, self.tss)),
-        )
-
-    @classmethod
-    def of(cls, var: Frame, columns: np.ndarray, modality: str) -> Features:
-        """Features of a file; coordinates from var, for peaks from their names where var has none."""
-        frame = var.take(columns)
-        n = len(columns)
-
-        def number(name: str) -> np.ndarray:
-            values = frame.numbers(name) if name in frame else np.full(n, np.nan)
-            return np.where(np.isnan(values), -1, values).astype(np.int64)
-
-        chrom = frame.strings("chrom") if "chrom" in frame else np.full(n, None, dtype=object)
-        chrom = np.array([c or None for c in chrom], dtype=object)
-        strand = frame.strings("strand") if "strand" in frame else np.full(n, None, dtype=object)
-        start, end, tss = number("start"), number("end"), number("tss")
-        if modality == "atac" and "chrom" not in frame:
-            chrom, start, end = _from_names(frame.index)
-        return cls(frame.index, modality, chrom, start, end, strand, tss)
-
-
-def _from_names(names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places of peaks from their names: `chr1:1-2`, `chr1-1-2`, `chr1_1_2`."""
-    pattern = re.compile(r"^(.+)[:_-](\d+)[_-](\d+)$")
-    found = [pattern.match(name) for name in names]
-    chrom = np.array([m[1] if m else None for m in found], dtype=object)
-    start = np.array([int(m[2]) if m else -1 for m in found], dtype=np.int64)
-    end = np.array([int(m[3]) if m else -1 for m in found], dtype=np.int64)
-    return chrom, start, end
+        places = (self.chrom, self.start, self.end, self.strand, self.tss)
+        return Features(self.names[rows], self.modality, *(part[rows] for part in places))

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from scgx import __version__, registry
+from scgx.cells import coordinates
 from scgx.errors import DataError, UsageError
 from scgx.h5ad import history
-from scgx.h5ad.features import Features, columns_of
+from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
 from scgx.h5ad.reader import Cells
 from scgx.learn import artifact, config
@@ -89,7 +90,7 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> Batches:
         columns = columns_of(cells, modality)
         if modality == roles.target and roles.targets:
             columns = _named(cells, columns, roles.targets)
-        features = Features.of(cells.var, columns, modality)
+        features = coordinates.features(cells.var, columns, modality)
         if len(np.unique(features.names.astype(str))) < len(features):
             cells.require_unique("var")
         sides.append(Side(features, columns, conversion))

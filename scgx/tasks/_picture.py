@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scgx.h5ad.features import Features
+from scgx.cells import coordinates
 from scgx.h5ad.reader import Cells
 from scgx.tasks._pairing import Pairing
 from scgx.tasks._rows import Rows
@@ -21,7 +21,7 @@ def picture(
     judged: Sequence[Entry],
 ) -> Picture:
     """r per feature of each guess, and values of up to 1,000 cells x 500 features."""
-    features = Features.of(truth.var, pairing.columns, pairing.modality)
+    features = coordinates.features(truth.var, pairing.columns, pairing.modality)
     cells = np.linspace(0, len(pairing.rows) - 1, min(_CELLS, len(pairing.rows))).astype(int)
     columns = slice(0, min(_FEATURES, len(pairing.columns)))
     r, guesses = {}, {}

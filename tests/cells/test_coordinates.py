@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scgx.cells import coordinates
 from scgx.cells.coordinates import from_table, genome_of, genome_order, with_columns
 from scgx.errors import DataError
 from scgx.h5ad.frame import Frame, categorical
@@ -102,3 +103,18 @@ def test_written_columns_have_no_nan() -> None:
     assert out.strings("chrom").tolist() == ["chr10", None, "chr2"]
     assert out["start"].tolist() == [5, -1, 3]
     assert out["tss"].tolist() == [8, -1, -1]
+
+
+def test_features_of_two_spellings_lie_on_one_chromosome():
+    names = np.array(["g1", "g2", "1:10-20", "chr1-30-40"], dtype=object)
+    kinds = categorical(["Gene Expression", "Gene Expression", "Peaks", "Peaks"])
+    chrom = np.array(["1", "chr1", "", ""], dtype=object)
+    strand = np.array(["+", "-", "", ""], dtype=object)
+    var = Frame(names, {"feature_types": kinds, "chrom": chrom, "strand": strand})
+    var = var.with_column("start", np.array([5, 6, -1, -1]))
+    var = var.with_column("end", np.array([9, 9, -1, -1]))
+    genes = coordinates.features(var, np.array([0, 1]), "rna")
+    peaks = coordinates.features(var, np.array([2, 3]), "atac")
+    assert {*genes.chrom, *peaks.chrom} == {"chr1"}
+    assert genes.tss.tolist() == [5, 8] and peaks.tss.tolist() == [-1, -1]
+    assert peaks.start.tolist() == [10, 30]
