@@ -175,8 +175,10 @@ def _describe(out: Writer, dataset: Dataset, got: Sequence[Got]) -> None:
     if dataset.citation:
         out.uns("scgx/source/citation", dataset.citation)
     for one in got:
-        for name, value in _cache.provenance(one.entry).items():
-            out.uns(f"scgx/source/{one.file.part or 'file'}/{name}", value)
+        facts = {"version": one.file.version, **_cache.provenance(one.entry)}
+        for name, value in facts.items():
+            if value:
+                out.uns(f"scgx/source/{one.file.part or 'file'}/{name}", value)
 
 
 def _sign(out: Writer, cells: list[Cells], stated: dict[str, str], how: How) -> None:

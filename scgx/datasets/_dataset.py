@@ -14,6 +14,7 @@ class File:
     format: str  # h5ad, h5ad.gz, 10x, zip, gtf.gz, tsv, ... ; what `recipe` must understand
     urls: tuple[str, ...] = ()
     part: str = ""  # which of several: rna, atac, protein, peaks
+    version: str = ""  # the source's own id of this state of the file, where it has one
     bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None

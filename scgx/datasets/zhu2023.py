@@ -109,5 +109,6 @@ def _files(found: dict[str, object] | dict[str, dict[str, object]]) -> tuple[Fil
             raise InputError("what is kept of the last fetch is damaged", file=DATASET.name)
         size = row.get("bytes")
         size = size if isinstance(size, int) else None
-        made.append(File(format="h5ad", urls=(str(row["url"]),), part=part, bytes=size))
+        urls, version = (str(row["url"]),), str(row.get("id") or "")
+        made.append(File(format="h5ad", urls=urls, part=part, version=version, bytes=size))
     return tuple(made)

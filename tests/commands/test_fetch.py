@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import json
 import os
+import signal
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from support import files, zhu2023
-from support.processes import Ended, Zygote, command, environment, shell
+from support.processes import Ended, Zygote, command, environment, leftovers, shell
 from support.web import Web, serving
 
 from scgx.h5ad.reader import open_cells
@@ -224,6 +226,7 @@ def test_the_cards_line_on_zhu2023_works_with_an_empty_cache(zhu, tmp_path):
         assert cells.var["start"].tolist() == [1_000_000 * (i + 1) - 1 for i in range(10)] * 2
         assert cells.scgx["units"]["X"] == {"rna": "log1p-counts", "activity": "log1p-counts"}
         assert cells.scgx["genome"] == "GRCh38"
+        assert cells.scgx["source"]["rna"]["version"] == "rna-1"
         assert "zhu2023" in cells.scgx["history"][0]
         found = cells.rows("X", np.arange(38)).toarray()
         rows = [zhu.cells.index(name) for name in cells.obs_names]
@@ -283,20 +286,27 @@ def test_titles_that_do_not_tell_are_refused_and_by_hand_works(zhu, web, tmp_pat
     assert x_of(tmp_path / "a.h5ad").shape == (38, 60)
 
 
-def test_a_killed_fetch_leaves_no_output_and_goes_on(web, tmp_path, run):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_fetch_that_is_ended_leaves_no_output_and_goes_on(web, tmp_path, run, number, code):
     body = files.cells(tmp_path / "a.h5ad").read_bytes()
-    url = web.url("/x.h5ad", web.stall(body, len(body) // 2, seconds=30))
+    half = len(body) // 2
+    url = web.url("/x.h5ad", web.stall(body, half, seconds=30))
     patient = environment(SCGX_STALL="30")
-    process = subprocess.Popen(command("fetch", url, "-o", tmp_path / "b.h5ad"), env=patient)
+    words = command("fetch", url, "-o", tmp_path / "b.h5ad")
+    process = subprocess.Popen(words, env=patient, stderr=subprocess.DEVNULL)
     part = tmp_path / "cache" / "partial"
     while not any(p.stat().st_size for p in part.glob("*.part")):
         assert process.poll() is None
-    process.kill()
-    process.wait()
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait() == code
     assert not (tmp_path / "b.h5ad").exists()
     assert run("fetch", url, "-o", tmp_path / "b.h5ad").code == 0
-    assert web.headers[-1]["Range"] == f"bytes={len(body) // 2}-"
+    assert web.headers[-1]["Range"] == f"bytes={half}-"
     assert (x_of(tmp_path / "a.h5ad") == x_of(tmp_path / "b.h5ad")).all()
+    assert leftovers(tmp_path) == []
 
 
 def test_a_mudata_file_becomes_h5ad(web, tmp_path, real_data, run):
