@@ -173,6 +173,8 @@ def shrink(network: Network, batches: Iterable[Fed]) -> float:
     shared, square = 0.0, 0.0
     for batch in batches:
         state, codes, truth = (torch.from_numpy(a) for a in batch[1:4])
+        if batch.near is None:
+            continue
         said = network.neighbourhood(Near.of(batch.near, state.device), state)
         weight = torch.ones_like(truth) if batch.weight is None else torch.from_numpy(batch.weight)
         left = torch.where(weight > 0, truth, 0.0) - network.committee(state, codes)[0]
@@ -190,6 +192,8 @@ def answer(
     with torch.no_grad():
         cells = torch.from_numpy(state)
         guess = network.committee(cells, torch.from_numpy(codes))[0]
+        if network.neighbourhood is None:
+            return guess.numpy()
         for i, found in enumerate(near):
             some = slice(i * ROWS_AT_ONCE, (i + 1) * ROWS_AT_ONCE)
             windows = Near.of(found, cells.device)

@@ -69,12 +69,13 @@ class Committee(nn.Module):
 
     def __init__(self, members: int, shape: Shape, body: Body, axes: np.ndarray | None) -> None:
         super().__init__()
-        self.members = nn.ModuleList(Perceptron(shape, body) for _ in range(members))
-        for member in self.members:
+        perceptrons = [Perceptron(shape, body) for _ in range(members)]
+        for member in perceptrons:
             nn.init.zeros_(member.head.bias)
             if axes is not None:
                 with torch.no_grad():
-                    member.head.weight.copy_(torch.from_numpy(axes))
+                    member.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(axes)))
+        self.members = nn.ModuleList(perceptrons)
 
     def forward(self, state: Tensor, codes: Tensor) -> Tensor:
         """(members, n, outputs) while training, their mean (1, n, outputs) otherwise."""

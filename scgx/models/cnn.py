@@ -92,8 +92,6 @@ class _Fixed(NamedTuple):
 class Model:
     """What is fixed before training, and the network."""
 
-    Config = Config
-
     def __init__(self, fixed: _Fixed, network: "Network") -> None:
         self.fixed = fixed
         self.network = network
@@ -108,7 +106,7 @@ class Model:
         _say_windows(fixed, data, report)
         state = np.concatenate([held_out, fixed.state(data.x(data.val), data.totals(data.val))])
         codes = fixed.covariates.codes(data.obs)[np.concatenate([data.train, data.val])]
-        axes = np.ascontiguousarray(fixed.loadings.axes[:, : config.rank])
+        axes = fixed.loadings.axes[:, : config.rank]
         network = net.build(config.members, *_sizes(fixed, config), axes=axes, seed=seed)
         near = Near(fixed.basis, fixed.bins, config.windows) if fixed.bins else None
         prepared = Prepared(

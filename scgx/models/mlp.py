@@ -69,8 +69,6 @@ class _Fixed(NamedTuple):
 class Model:
     """LSI, a committee of perceptrons, and the mean that they deviate from."""
 
-    Config = Config
-
     def __init__(self, fixed: _Fixed, network: "Committee") -> None:
         self.fixed = fixed
         self.network = network
