@@ -28,6 +28,6 @@ class Depth(NamedTuple):
     def __call__(self, x: sparse.csr_array, present: np.ndarray | None = None) -> np.ndarray:
         """Depth of cells x as one column: (n, 1) float32."""
         mean, deviation, weight = self.standard
-        here = 1.0 if present is None else self.share[present].sum() / self.share.sum()
+        here = 1.0 if present is None else self.share[present].sum() / max(self.share.sum(), 1e-9)
         log = np.log1p(np.diff(x.indptr) / max(here, 1e-6))[:, None]
         return (weight * (log - mean) / deviation).astype(np.float32)

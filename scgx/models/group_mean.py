@@ -16,8 +16,8 @@ from scgx.errors import DataError, UsageError
 from scgx.h5ad.frame import Frame
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
-from scgx.learn.lsi import column_mean
 from scgx.learn.model import CellBlock
+from scgx.learn.profile import mean_profile
 from scgx.progress import Report, warn
 
 FROM = {"atac", "activity", "rna", "adt"}
@@ -54,8 +54,8 @@ class Model:
         groups = sorted({level for level in levels if level is not None})
         row = {group: number for number, group in enumerate(groups)}
         codes = np.array([-1 if level is None else row[level] for level in levels])
-        means = [column_mean(data.y(data.train[codes == number])) for number in range(len(groups))]
-        return cls(config.covariates, groups, np.stack([*means, column_mean(data.y(data.train))]))
+        means = [mean_profile(data, data.train[codes == number]) for number in range(len(groups))]
+        return cls(config.covariates, groups, np.stack([*means, mean_profile(data, data.train)]))
 
     def save(self) -> Mapping[str, bytes]:
         words = {"covariates": self.covariates, "groups": self.groups}

@@ -26,6 +26,7 @@ from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.model import CellBlock
 from scgx.learn.neighbours import smoothed
+from scgx.learn.residual import training_targets
 from scgx.learn.selection import fold_of
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
@@ -66,7 +67,7 @@ class Model:
     @classmethod
     def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
         """Fit both stages on the training rows; see the module for what is held out from what."""
-        y = data.y(data.train)
+        y = training_targets(data)
         loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
         target = smoothed(
             loadings.components(y), dimensions=config.seen, neighbours=config.neighbours

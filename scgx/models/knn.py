@@ -16,6 +16,7 @@ from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
 from scgx.learn.lsi import Lsi
 from scgx.learn.model import CellBlock
+from scgx.learn.residual import training_targets
 from scgx.learn.selection import correlation, judges, parts
 from scgx.progress import Report
 
@@ -49,7 +50,7 @@ class Model:
         """Choose the number of neighbours on judging rows, then keep all training rows."""
         x = data.x(data.train)
         lsi = Lsi.fit(x, modality=data.inputs.modality, rank=config.rank, seed=seed)
-        model = cls(lsi, _unit(lsi.transform(x)), data.y(data.train), config.neighbours)
+        model = cls(lsi, _unit(lsi.transform(x)), training_targets(data), config.neighbours)
         if not config.neighbours:
             model.neighbours = model._choose(data, seed=seed)
             report.say(f"{model.neighbours} neighbours (by held-out correlation)")

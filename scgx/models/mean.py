@@ -8,8 +8,8 @@ import numpy as np
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
-from scgx.learn.lsi import column_mean
 from scgx.learn.model import CellBlock
+from scgx.learn.profile import mean_profile
 from scgx.progress import Report
 
 FROM = {"atac", "activity", "rna", "adt"}
@@ -30,7 +30,7 @@ class Model:
     @classmethod
     def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
         """Mean of each output over the training rows, in the output's units."""
-        return cls(column_mean(data.y(data.train)))
+        return cls(mean_profile(data, data.train))
 
     def save(self) -> Mapping[str, bytes]:
         return {"mean.safetensors": pack_arrays({"mean": self.mean})}

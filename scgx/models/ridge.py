@@ -17,6 +17,7 @@ from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
 from scgx.learn.lsi import Lsi, column_mean
 from scgx.learn.model import CellBlock
+from scgx.learn.residual import training_targets
 from scgx.learn.selection import judges, mean_correlation
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
@@ -67,7 +68,7 @@ class Model:
             rank, penalty = _choose(data, lsi, settings, seed=seed)
             report.say(f"rank {rank}, penalty {penalty:g} (by held-out correlation)")
         lsi = lsi._replace(axes=np.ascontiguousarray(lsi.axes[:, :rank]))
-        line = _fit_line(lsi.transform(x), data.y(data.train), penalty)
+        line = _fit_line(lsi.transform(x), training_targets(data), penalty)
         return cls(lsi, line, limits(data.outputs.modality))
 
     def save(self) -> Mapping[str, bytes]:
@@ -92,7 +93,8 @@ def _choose(
 ) -> tuple[int, float]:
     rows = judges(data, seed=seed)
     seen, judged = lsi.transform(data.x(rows.fit)), lsi.transform(data.x(rows.judge))
-    y, truth = data.y(rows.fit), data.y(rows.judge)
+    among = np.searchsorted(data.train, rows.fit)
+    y, truth = training_targets(data)[among], data.y(rows.judge)
 
     def score(setting: tuple[int, float]) -> float:
         rank, penalty = setting

@@ -27,6 +27,7 @@ from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.model import CellBlock
 from scgx.learn.neighbours import smoothed
+from scgx.learn.residual import training_targets
 from scgx.learn.selection import fold_of, judges, mean_correlation
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
@@ -108,7 +109,7 @@ class Model:
         """Evidence held out by group, then both heads; data.val chooses the network's epoch."""
         from scgx.models import _stacked_net as net
 
-        y = data.y(data.train)
+        y = training_targets(data)
         loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
         groups = None if data.groups is None else data.groups[data.train]
         folds = fold_of(groups, len(data.train), seed=seed)

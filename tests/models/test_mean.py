@@ -23,3 +23,15 @@ def test_a_restored_model_answers_the_same(paired):
     again = Model.restore(Config(), model.save())
     block = data.block(data.test)
     assert again.predict(block).tobytes() == model.predict(block).tobytes()
+
+
+def test_a_missing_target_moves_nothing(paired):
+    data = paired()
+    weights = np.ones(data.targets.shape, np.float32)
+    weights[data.train[::2], 3] = 0
+    targets = data.targets.toarray()
+    expected = targets[data.train[1::2], 3].mean()
+    targets[data.train[::2], 3] = 50
+    masked = data.but(weights=weights, na=0.0, targets=type(data.targets)(targets))
+    model = Model.fit(masked, Config(), seed=0, report=Report())
+    np.testing.assert_allclose(model.mean[3], expected, rtol=1e-5)

@@ -88,3 +88,14 @@ def test_half_of_the_features_still_give_half_of_the_answer(paired):
     truth = data.y(data.test).toarray()
     found = correlation(truth, model.predict(half)).mean()
     assert found > held_out_correlation(data, model) / 2
+
+
+def test_a_missing_target_moves_nothing(paired):
+    data = paired()
+    weights = np.ones(data.targets.shape, np.float32)
+    weights[data.train[::3], 3] = 0
+    changed = data.targets.toarray()
+    changed[data.train[::3], 3] = 50
+    first = data.but(weights=weights, na=0.0)
+    second = first.but(targets=type(data.targets)(changed))
+    assert fitted(first).save() == fitted(second).save()
