@@ -115,6 +115,15 @@ def _read_compound(item: h5py.Dataset, uns: h5py.Group | None) -> Frame:
     return Frame(index, columns)
 
 
+def kept_in_uns(group: h5py.Group) -> list[str]:
+    """Names in uns that are the categories of compound tables; spent once those are re-encoded."""
+    tables = [group[key] for key in ("obs", "var", "raw.var") if key in group]
+    columns = [c for t in tables if isinstance(t, h5py.Dataset) for c in t.dtype.names or ()]
+    uns = group.get("uns")
+    spent = [f"{column}_categories" for column in dict.fromkeys(columns)]
+    return [name for name in spent if isinstance(uns, h5py.Group) and name in uns]
+
+
 def as_strings(column: Column) -> np.ndarray:
     """An index as str whatever it was stored as (numbers, categories); nothing may be missing."""
     if isinstance(column, np.ndarray) and column.dtype == object and _all_str(column):

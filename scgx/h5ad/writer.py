@@ -21,6 +21,7 @@ from scgx.h5ad import trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import (
     CHUNK_ELEMENTS,
+    kept_in_uns,
     read_frame,
     write_array,
     write_column,
@@ -130,6 +131,9 @@ class Writer:
                         self.copy(cells, f"{key}/{inner}")
             else:
                 self.copy(cells, key)
+        for name in kept_in_uns(cells.h5):
+            if f"uns/{name}" in self.h5:
+                del self.h5[f"uns/{name}"]
 
     def _copy_flat_raw(self, cells: Cells, old: str, new: str) -> None:
         """AnnData 0.5 kept raw as top-level names with a dot."""
