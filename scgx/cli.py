@@ -105,10 +105,15 @@ def main(argv: list[str] | None = None) -> None:
     from scgx import invocation
 
     invocation.remember(["scgx", *arguments])
-    code = run(arguments)
-    for number in _HEEDED:
-        if signal.getsignal(number) in _HEEDED.values():
-            signal.signal(number, signal.SIG_DFL)  # nothing is left to clean up
+    try:
+        code = run(arguments)
+        for number in _HEEDED:
+            if signal.getsignal(number) in _HEEDED.values():
+                signal.signal(number, signal.SIG_DFL)  # nothing is left to clean up
+    except KeyboardInterrupt:
+        code = 130
+    except Terminated:
+        code = 143
     if code == 0:
         return
     for stream in (sys.stdout, sys.stderr):
