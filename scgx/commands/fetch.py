@@ -176,7 +176,8 @@ def _asked(name: str, sha256: str | None) -> Dataset:
     dataset = _catalog.load(name)
     if not dataset.ready:
         formats = ", ".join(dict.fromkeys(file.format for file in dataset.files)) or "SOMA"
-        raise DataError(f"not yet: nothing here converts its {formats}", file=name)
+        fix = f"its addresses: scgx fetch --info {name}"
+        raise DataError(f"not yet: nothing here converts its {formats}", fix=fix, file=name)
     if sha256 is not None:
         if len(dataset.files) != 1:
             raise UsageError("--sha256 is for one file", fix=f"{name} has none or several")
