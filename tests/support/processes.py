@@ -148,5 +148,6 @@ def shell(line: str, values: Sequence[object] = (), **options: object) -> Ended:
     env = environment(**options.pop("env", {}))
     script = f'scgx() {{ "{sys.executable}" -m scgx "$@"; }}\n{line}\n'
     words = ["bash", "-c", script, "bash", *map(str, values)]
-    done = subprocess.run(words, capture_output=True, env=env, timeout=60, **options)
+    options = {"timeout": 300} | options
+    done = subprocess.run(words, capture_output=True, env=env, **options)
     return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
