@@ -57,7 +57,7 @@ def fitter(ask: Ask) -> Callable[[str, Pairing, str], Rows]:
         order = np.argsort(pairing.rows)
         values = np.empty((len(order), len(columns)), dtype=np.float32)
         done = 0
-        for block in predict(made.model, ask.truth, alignment, pairing.rows[order]):
+        for block in predict(made.model, ask.truth, alignment, pairing.rows[order], name):
             values[order[done : done + len(block)]] = block[:, columns]
             done += len(block)
         return Held(values)

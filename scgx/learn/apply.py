@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scgx.errors import DataError
+from scgx.errors import DataError, InputError
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.reader import Cells
 from scgx.learn.artifact import Header
@@ -90,10 +90,15 @@ def blocks(cells: Cells, alignment: Alignment, rows: np.ndarray) -> Iterator[tup
 
 
 def predict(
-    model: object, cells: Cells, alignment: Alignment, rows: np.ndarray
+    model: object, cells: Cells, alignment: Alignment, rows: np.ndarray, name: str
 ) -> Iterator[np.ndarray]:
-    """Predictions of `rows` in order, float32 (up to 512, outputs) a time."""
+    """Predictions of `rows` in order, float32 (up to 512, outputs) a time; `name`: the model file."""
     if not isinstance(model, Predicts):
-        raise DataError("this model never predicts a modality")
+        raise DataError("this model never predicts a modality", file=name)
     for valid, block in blocks(cells, alignment, rows):
-        yield model.predict(block)[:valid]
+        try:
+            made = model.predict(block)
+        except (IndexError, ValueError) as error:
+            what = f"its weights do not fit its features: {error}"
+            raise InputError(what, fix="train it again", file=name) from error
+        yield made[:valid]

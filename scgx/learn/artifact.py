@@ -72,6 +72,7 @@ class Artifact:
     header: Header
     summary: dict[str, np.ndarray]
     members: dict[str, bytes]
+    name: str = "model"  # the file, for messages
 
     @property
     def id(self) -> str:
@@ -87,11 +88,15 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
-    """Named arrays out of safetensors; an InputError when it is none."""
+    """Named arrays out of safetensors; an InputError when it is none, or holds NaN."""
     try:
-        return load(data)
+        arrays = load(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"weights are corrupt: {str(error)[:100]}") from None
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise InputError(f"weights hold NaN, in {name!r}")
+    return arrays
 
 
 def write(
@@ -131,7 +136,11 @@ def read(path: Path, name: str | None = None) -> Artifact:
             raise InputError(
                 f"{member} differs from what was written", fix="train it again", file=name
             )
-    return Artifact(header, unpack_arrays(members.pop("summary.safetensors")), members)
+    try:
+        summary = unpack_arrays(members.pop("summary.safetensors"))
+    except KeyError:
+        raise InputError("has no summary of its training rows", file=name) from None
+    return Artifact(header, summary, members, name)
 
 
 def _refuse(head: bytes, name: str) -> None:
@@ -151,7 +160,7 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, bytes]:
     """Every member, none of which can be a path, a link, packed, or of an absurd size."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
-    if any(n.endswith((".pkl", ".pickle", ".joblib")) or n.endswith("/data.pkl") for n in names):
+    if any(n.endswith((".pkl", ".pickle", ".joblib", "/data.pkl")) for n in names):
         raise UnsafeError("holds a pickle (a torch file?), which could run code", file=name)
     if HEADER not in names:
         raise InputError("is a zip and no model of scgx", file=name)
@@ -181,8 +190,17 @@ def _header(data: bytes | None, name: str) -> Header:
             raise InputError(
                 f"was made by scgx {fields.get('version')}", fix="update scgx", file=name
             )
-        fields["inputs"] = Table(**fields["inputs"])
-        fields["outputs"] = Table(**fields["outputs"])
-        return Header(**fields)
+        return Header(**fields | {side: _table(fields[side]) for side in ("inputs", "outputs")})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"its header is damaged: {str(error)[:80]}", file=name) from None
+
+
+def _table(fields: dict[str, object]) -> Table:
+    """One side of a model; every column has a value per feature, or none at all."""
+    table = Table(**fields)  # type: ignore[arg-type]
+    for column in (table.names, table.chrom, table.start, table.end, table.strand, table.tss):
+        if not isinstance(column, list) or len(column) not in (0, len(table.names)):
+            raise ValueError("its features are no table")
+    if not all(isinstance(name, str) for name in table.names):
+        raise ValueError("its features have no names")
+    return table

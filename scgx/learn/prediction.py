@@ -56,7 +56,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
             out.matrix("X", len(kept), np.float32, is_sparse=False) as append,
             bar(label, len(rows)) as advance,
         ):
-            for block in predict(model, cells, alignment, rows):
+            for block in predict(model, cells, alignment, rows, found.name):
                 append(np.ascontiguousarray(block[:, kept]))
                 advance(len(block))
         _describe(out, cells, found, kept)

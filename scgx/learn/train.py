@@ -11,7 +11,7 @@ import numpy as np
 
 from scgx import __version__, registry
 from scgx.cells import coordinates
-from scgx.errors import DataError, UsageError
+from scgx.errors import DataError, InputError, ScgxError, UsageError
 from scgx.h5ad import history
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
@@ -192,9 +192,15 @@ def restore(found: artifact.Artifact) -> Model:
     """The model inside an artifact; the one place that goes from a header to a class."""
     header = found.header
     if header.model not in registry.names("models"):
-        raise DataError(
-            f"is a {header.model!r} model, which this scgx does not have", fix="update scgx"
-        )
+        what = f"is a {header.model!r} model, which this scgx does not have"
+        raise InputError(what, fix="update scgx", file=found.name)
     module = importlib.import_module(f"scgx.models.{header.model.replace('-', '_')}")
-    made = config.from_json(module.Config, header.config)
-    return module.Model.restore(made, found.members)
+    try:
+        made = config.from_json(module.Config, header.config)
+        return module.Model.restore(made, found.members)
+    except ScgxError as error:
+        error.file = error.file or found.name
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        what = f"its members do not make a {header.model}: {error}"
+        raise InputError(what, fix="train it again", file=found.name) from error
