@@ -122,16 +122,21 @@ def rate(step: int, steps: int, settings: Settings) -> float:
     return settings.lr * (settings.final + (1 - settings.final) * cosine)
 
 
-def choose_device(wanted: str, report: Report) -> torch.device:
-    """`auto` falls back to the CPU in words; an explicit `cuda` that is not there is refused."""
+def require_device(wanted: str) -> None:
+    """Refuse a device that cannot be had, before anything long is begun."""
     if wanted not in ("auto", "cpu", "cuda"):
         raise UsageError(f"no device named '{wanted}'", fix="auto, cpu or cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise DataError("this machine has no usable cuda device", fix="--device auto")
+
+
+def choose_device(wanted: str, report: Report) -> torch.device:
+    """`auto` falls back to the CPU in words; an explicit `cuda` that is not there is refused."""
+    require_device(wanted)
     if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    if wanted == "cuda":
-        raise DataError("this machine has no usable cuda device", fix="--device auto")
     report.say("no cuda device: training on the cpu")
     return torch.device("cpu")
 

@@ -46,9 +46,9 @@ class Config:
 
     reach: int = 100_000  # base pairs on both sides of a gene's start; 0 looks at no window
     scales: int = 8  # distance bins on each side
-    channels: int = 8  # of a convolution
+    channels: int = 4  # of a convolution
     depth: int = 3  # convolutions, each with twice the dilation of the one before
-    embedding: int = 8  # numbers that describe a gene
+    embedding: int = 4  # numbers that describe a gene
     head: Literal["shared", "per-gene"] = "shared"  # who reads the convolutions out
     windows: int = 20_000  # at most so many windows are looked at in one step of training
     rank: int = 20  # components of the target that the committee may use
@@ -99,9 +99,11 @@ class Model:
     @classmethod
     def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
         """Foresight from the training rows, then the torch loop; data.val stops it."""
+        from scgx.learn.loop import require_device
         from scgx.models import _cnn_net as net
         from scgx.models import _mlp_net as mlp
 
+        require_device(config.device)
         fixed, held_out = _fit_fixed(data, config, seed=seed)
         _say_windows(fixed, data, report)
         state = np.concatenate([held_out, fixed.state(data.x(data.val), data.totals(data.val))])
@@ -171,6 +173,7 @@ class Model:
 
 def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.ndarray]:
     """All but the network, and the held-out state of the training rows."""
+    covariates = Covariates.fit(data.obs, config.covariates, data.train)
     y = training_targets(data)
     rank = max(config.rank, config.state)
     loadings = Loadings.fit(y, rank=rank, power=config.power, seed=seed)
@@ -180,7 +183,6 @@ def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.
     )
     raw = with_depth(held_out, data.totals(data.train))
     standard = Standard.fit(raw, together=held_out.shape[1])
-    covariates = Covariates.fit(data.obs, config.covariates, data.train)
     basis = _basis(data, config)
     low_high = limits(data.outputs.modality)
     return _Fixed(foresight, standard, loadings, covariates, basis, low_high), standard(raw)

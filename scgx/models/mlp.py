@@ -76,8 +76,10 @@ class Model:
     @classmethod
     def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
         """Components from the training rows, then the torch loop; data.val stops it."""
+        from scgx.learn.loop import require_device
         from scgx.models import _mlp_net as net
 
+        require_device(config.device)
         fixed = _fit_fixed(data, config, seed=seed)
         axes = fixed.loadings.axes
         rows = np.concatenate([data.train, data.val])
@@ -139,12 +141,13 @@ class Model:
 
 
 def _fit_fixed(data: Batches, config: Config, *, seed: int) -> _Fixed:
+    covariates = Covariates.fit(data.obs, config.covariates, data.train)
     x = data.x(data.train)
     lsi = Lsi.fit(x, modality=data.inputs.modality, rank=config.components, seed=seed)
     return _Fixed(
         lsi,
         Standard.fit(with_depth(lsi.transform(x), data.totals(data.train))),
         Loadings.fit(training_targets(data), rank=config.rank, power=config.power, seed=seed),
-        Covariates.fit(data.obs, config.covariates, data.train),
+        covariates,
         limits(data.outputs.modality),
     )

@@ -1,10 +1,8 @@
 """A perceptron on LSI components."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,27 +155,6 @@ def test_a_training_that_stops_goes_on_to_the_same_bytes(paired, tmp_path):
         Model.fit(Stops(**vars(data)), FAST, seed=0, report=Report(checkpoint=kept))
     report = Report(checkpoint=kept, resume=True)
     assert Model.fit(data, FAST, seed=0, report=report).save() == straight
-
-
-def test_the_hash_seed_of_python_changes_no_byte():
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from conftest import make_paired\nfrom test_mlp import FAST, fitted\n"
-        "from dataclasses import replace\nimport hashlib\n"
-        "config = replace(FAST, epochs=2, covariates=('cell_type',))\n"
-        "members = fitted(make_paired(), config).save()\n"
-        "sys.stdout.write(hashlib.sha256(b''.join(members.values())).hexdigest())\n"
-    )
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            stdout=subprocess.PIPE,
-        )
-        for hash_seed in ("1", "2")
-    ]
-    found = [run.communicate()[0] for run in runs]
-    assert found[0] == found[1] and len(found[0]) == 64
 
 
 def test_a_mistyped_setting_does_not_load_torch():
