@@ -8,7 +8,7 @@ One inverse gives the model and all its held-out predictions.
 
 Up to 20,000 rows, and where memory allows, the whole kernel is held (4 n^2 bytes and a little).
 Above, the function is carried by landmarks, rows drawn from the training rows (Nystroem; Williams
-and Seeger 2001): memory is about 40 m^2 bytes for m landmarks, and rows pass by in blocks.
+and Seeger 2001): 4 n m bytes for m landmarks, and a few times m^2.
 
 A constant is added to every kernel, which fits an intercept that is hardly shrunk.
 """
@@ -26,7 +26,7 @@ from scgx.learn.selection import parts
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (rows, rows) -> dense (n, m) float32
 
 MOST_EXACT = 20_000  # rows; the inverse takes n^3 operations
-MOST_LANDMARKS = 6_000
+MOST_LANDMARKS = 4_000
 FEWEST_LANDMARKS = 500
 ROWS_AT_ONCE = 1_024
 BYTES_PER_PAIR = 40  # of landmarks: kernel, eigenvectors, two sums of products and their factor
@@ -81,14 +81,16 @@ def landmarks_for(n: int, budget: Budget) -> int:
     """
     if n <= budget.exact and 5 * n**2 <= budget.memory:
         return n
-    landmarks = min(n, budget.landmarks, int((budget.memory / BYTES_PER_PAIR) ** 0.5))
-    if landmarks < min(n, budget.landmarks, FEWEST_LANDMARKS):
-        need = BYTES_PER_PAIR * min(n, FEWEST_LANDMARKS) ** 2
+    a, b = BYTES_PER_PAIR, 4 * n  # a m^2 + b m bytes: products of landmarks, and their features
+    room = int(((b**2 + 4 * a * budget.memory) ** 0.5 - b) / (2 * a))
+    fewest = min(n, budget.landmarks, FEWEST_LANDMARKS)
+    if room < fewest:
+        need = a * fewest**2 + b * fewest
         raise DataError(
             f"kernel ridge on {n:,} cells needs {(need >> 20) + 1} MiB",
             fix="a larger --memory, or the model ridge",
         )
-    return landmarks
+    return min(n, budget.landmarks, room)
 
 
 def fit_dual(
@@ -145,20 +147,20 @@ def _by_landmarks(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ridge on the features whose inner products are the Nystroem kernel; also without each fold."""
     to_features = _whitening(kernel(rows, rows) + CONSTANT)
-
-    def features(some: np.ndarray) -> np.ndarray:
-        return (kernel(some, rows) + CONSTANT) @ to_features
-
-    gram, moment = _moments(features, y, np.arange(len(y)))
+    features = np.empty((len(y), to_features.shape[1]), np.float32)
+    for part in parts(len(y), ROWS_AT_ONCE):
+        some = np.arange(part.start, part.stop)
+        features[part] = (kernel(some, rows) + CONSTANT) @ to_features
+    gram, moment = _moments(features, y)
     gram[np.diag_indices_from(gram)] += penalty
     held_out = np.empty_like(y)
     for fold in np.unique(folds):
         own = np.flatnonzero(folds == fold)
-        own_gram, own_moment = _moments(features, y, own)
-        without = linalg.solve(gram - own_gram, moment - own_moment, assume_a="pos")
-        for part in parts(len(own), ROWS_AT_ONCE):
-            held_out[own[part]] = features(own[part]) @ without.astype(np.float32)
-    slope = linalg.solve(gram, moment, assume_a="pos")
+        own_gram, own_moment = _moments(features[own], y[own])
+        np.subtract(gram, own_gram, out=own_gram)
+        without = linalg.solve(own_gram, moment - own_moment, assume_a="pos", overwrite_a=True)
+        held_out[own] = features[own] @ without.astype(np.float32)
+    slope = linalg.solve(gram, moment, assume_a="pos", overwrite_a=True)
     return (to_features @ slope.astype(np.float32)), held_out
 
 
@@ -169,12 +171,11 @@ def _whitening(matrix: np.ndarray) -> np.ndarray:
     return (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
 
 
-def _moments(
-    features: Callable[[np.ndarray], np.ndarray], y: np.ndarray, some: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    gram, moment = 0.0, 0.0
-    for part in parts(len(some), ROWS_AT_ONCE):
-        block = features(some[part])
-        gram = gram + (block.T @ block).astype(np.float64)
-        moment = moment + (block.T @ y[some[part]]).astype(np.float64)
-    return np.asarray(gram), np.asarray(moment)
+def _moments(features: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of products of features with themselves and with y, float64."""
+    gram = np.zeros((features.shape[1], features.shape[1]))
+    moment = np.zeros((features.shape[1], y.shape[1]))
+    for part in parts(len(y), ROWS_AT_ONCE):
+        gram += features[part].T @ features[part]
+        moment += features[part].T @ y[part]
+    return gram, moment

@@ -69,9 +69,9 @@ def test_few_landmarks_still_find_the_signal(cells):
 
 def test_memory_chooses_between_the_whole_kernel_landmarks_and_a_refusal():
     assert landmarks_for(10_000, Budget(memory=1 << 30, seed=0)) == 10_000
-    assert landmarks_for(10_000, Budget(memory=100 << 20, seed=0)) == 1_619
-    assert landmarks_for(1_000_000, Budget(memory=64 << 30, seed=0)) == 6_000
-    with pytest.raises(DataError, match="needs 10 MiB"):
+    assert landmarks_for(10_000, Budget(memory=100 << 20, seed=0)) == 1_194
+    assert landmarks_for(1_000_000, Budget(memory=64 << 30, seed=0)) == 4_000
+    with pytest.raises(DataError, match="needs 29 MiB"):
         landmarks_for(10_000, Budget(memory=1 << 20, seed=0))
 
 
