@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError, InputError, MachineError, ScgxError
-from scgx.h5ad import lengths, safety, sniff, trailer
+from scgx.h5ad import heaps, lengths, safety, sniff, trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import read_frame, read_value
 from scgx.h5ad.frame import Frame
@@ -180,7 +180,7 @@ def open_cells(
     with contextlib.ExitStack() as stack:
         identity = trailer.fingerprint(path)
         if kind == "hdf5":
-            verdict = trailer.check_length(path)
+            verdict = trailer.check(path)
             if verdict.state in ("truncated", "corrupt"):
                 raise InputError(f"{verdict.state}: {verdict.detail}", file=name)
             file = stack.enter_context(open_hdf5(path, memory, name))
@@ -204,6 +204,7 @@ _OPTIONS = {"rdcc_nbytes": 1 << 20, "locking": False}
 @contextlib.contextmanager
 def open_hdf5(path: Path, memory: int, name: str) -> Iterator[h5py.File]:
     """An HDF5 file, inspected before use; errors of HDF5 while it is open are named."""
+    heaps.check(path, name)
     try:
         file = h5py.File(path, "r", **_OPTIONS)
     except (OSError, ValueError, RuntimeError) as error:

@@ -195,3 +195,13 @@ def test_what_is_no_data_is_said_in_words(real_data: Path, forked: Zygote, tmp_p
         for way in WAYS:
             code, line = run(forked, way, real_data / "broken" / name, tmp_path / "out.h5ad")
             assert (code, word in line) == (3, True), line
+
+
+def test_a_heap_of_zeros_does_not_hang(foreign: bytes, forked: Zygote, tmp_path: Path) -> None:
+    """libhdf5 loops for ever over an object of size 0 in the heap that holds the strings."""
+    heap = foreign.index(b"GCOL")
+    for place in (heap + 16, heap + 16 * 40):
+        bad = tmp_path / "bad.h5ad"
+        bad.write_bytes(foreign[:place] + bytes(512) + foreign[place + 512 :])
+        code, line = run(forked, "path", bad, tmp_path / "out.h5ad")
+        assert (code, "heap" in line) == (3, True)
