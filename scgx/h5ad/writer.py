@@ -7,6 +7,7 @@ HDF5 itself and stays bit for bit. The file becomes somebody's output in `stream
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -261,7 +262,8 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
 
 
 def _failed(path: Path, error: Exception) -> MachineError:
-    number = getattr(error, "errno", None)
+    inner = re.search(r"errno = (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(inner[1]) if inner else None)
     words = os.strerror(number).lower() if number else _line(error)
     return MachineError(f"cannot write in {path.parent}: {words}")
 
@@ -307,9 +309,9 @@ def _abandon(file: h5py.File, error: BaseException) -> None:
 def _while_reading(error: Exception) -> bool:
     """Did HDF5 stumble over the bytes of an input, and not over a disk?"""
     words = str(error)
-    return getattr(error, "errno", None) is None and (
-        "read data" in words or "during read" in words
-    )
+    if getattr(error, "errno", None) is not None or "write" in words:
+        return False
+    return any(what in words for what in ("read data", "during read", "copy object"))
 
 
 def _packing(cells: Cells) -> dict[str, object]:
