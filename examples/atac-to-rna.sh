@@ -4,19 +4,23 @@
 #   examples/atac-to-rna.sh [DATASET] [FOLDER]        DATASET: zhu2023 (default) or demo
 #
 # zhu2023 has chromatin as gene activity, demo as peaks. Donors of the test are never trained on.
-# Settings: BY (column that a split keeps whole), FROM (modality), LABEL (cell types), MODELS, EPOCHS.
+# Settings: WHERE (the cells taken; of zhu2023 the oligodendrocytes, WHERE= takes all), BY (column that
+# a split keeps whole), FROM (modality), LABEL (cell types), MODELS, EPOCHS.
 set -euo pipefail
 
 dataset=${1:-zhu2023}
 out=${2:-atac-to-rna-out}
+where="" by=donor_id from=activity label=author_cell_type
 case $dataset in
   demo) by=donor from=atac label=cell_type ;;
-  *) by=donor_id from=activity label=author_cell_type ;;
+  zhu2023) where=author_cell_type=Oligodendrocytes ;;
 esac
-by=${BY:-$by} from=${FROM:-$from} label=${LABEL:-$label}
+where=${WHERE-$where} by=${BY:-$by} from=${FROM:-$from} label=${LABEL:-$label}
 mkdir -p "$out"
 
-scgx fetch "$dataset" | scgx filter-chrom X -o "$out/x.h5ad"
+taken=(cat)
+[[ -z $where ]] || taken=(scgx sample --where "$where")
+scgx fetch "$dataset" | "${taken[@]}" | scgx filter-chrom X -o "$out/x.h5ad"
 scgx split "$out/x.h5ad" --by "$by" --stratify "$label" -o "$out/split.h5ad"
 scgx info "$out/split.h5ad"
 

@@ -48,6 +48,7 @@ def test_every_condition_holds_and_everything_else_is_the_same(scgx, cells, tmp_
         assert "seed" not in records(made)[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Element")  # as anndata once wrote
 def test_a_cell_type_of_a_real_file(scgx, real_data, tmp_path):
     out = tmp_path / "out.h5ad"
     whole = anndata.read_h5ad(real_data / BMMC)

@@ -7,6 +7,8 @@ from support import zhu2023
 from support.processes import Ended, shell
 from support.web import serving
 
+from scgx.h5ad.reader import open_cells
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "atac-to-rna.sh"
 
 
@@ -25,8 +27,11 @@ def test_it_runs_on_the_demo(tmp_path):
 @pytest.mark.torch
 def test_it_runs_on_the_layout_of_zhu2023(tmp_path):
     with serving() as web:
-        made = zhu2023.make(web, tmp_path, cells=400, genes=60)
+        made = zhu2023.make(web, tmp_path, cells=900, genes=60)
         cache = str(tmp_path / "cache")
         ended = run("zhu2023", tmp_path / "out", "mean ridge cnn", **made.env, SCGX_CACHE=cache)
     assert ended.code == 0, ended.err
     assert b"ridge beats" in ended.out
+    with open_cells(tmp_path / "out" / "split.h5ad") as cells:
+        assert 200 < cells.n_obs < 400
+        assert set(cells.obs.strings("author_cell_type")) == {"Oligodendrocytes"}
