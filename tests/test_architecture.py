@@ -84,31 +84,39 @@ def room(name: str) -> str:
     return parts[0] if len(parts) > 1 else Path(name).stem
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_imports_point_down(name: str) -> None:
-    mine = room(name)
-    for target in imports(name):
-        words = target.split(".")
-        if words[0] != "scgx" or words[1] == mine or (mine, words[1]) in UP:
-            continue
-        assert LEVEL[words[1]] < LEVEL[mine], f"{name} imports {target}, which is not below it"
+def test_imports_point_down() -> None:
+    up = []
+    for name in NAMES:
+        mine = room(name)
+        for target in imports(name):
+            words = target.split(".")
+            if words[0] != "scgx" or words[1] == mine or (mine, words[1]) in UP:
+                continue
+            if LEVEL[words[1]] >= LEVEL[mine]:
+                up.append(f"{name} imports {target}, which is not below it")
+    assert not up, "\n".join(up)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if room(name) in PLUGINS])
-def test_plugins_never_import_their_siblings(name: str) -> None:
-    for target in imports(name):
-        words = target.split(".")
-        if words[:2] == ["scgx", room(name)]:
-            assert words[2].startswith("_"), f"{name} imports its sibling {target}"
+def test_plugins_never_import_their_siblings() -> None:
+    siblings = []
+    for name in NAMES:
+        for target in imports(name) if room(name) in PLUGINS else ():
+            words = target.split(".")
+            if words[:2] == ["scgx", room(name)] and not words[2].startswith("_"):
+                siblings.append(f"{name} imports its sibling {target}")
+    assert not siblings, "\n".join(siblings)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_library_has_one_home(name: str) -> None:
-    for library in {target.split(".")[0] for target in imports(name)}:
-        if library == "scgx" or library in sys.stdlib_module_names:
-            continue
-        homes = HOMES.get(library, ())
-        assert name.startswith(homes), f"{library} is at home in {homes}, and {name} imports it"
+def test_each_library_has_one_home() -> None:
+    strays = []
+    for name in NAMES:
+        for library in {target.split(".")[0] for target in imports(name)}:
+            if library == "scgx" or library in sys.stdlib_module_names:
+                continue
+            homes = HOMES.get(library, ())
+            if not name.startswith(homes):
+                strays.append(f"{name} imports {library}, which is at home in {homes}")
+    assert not strays, "\n".join(strays)
 
 
 def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
@@ -137,33 +145,30 @@ def test_file_names_mean_something() -> None:
     assert not [name for name in NAMES if Path(name).stem.strip("_") in MEANINGLESS]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_files_fit_in_the_head(name: str) -> None:
-    lines = (PACKAGE / name).read_text(encoding="utf-8").count("\n")
-    assert lines <= 400, f"{name} has {lines} lines: part it by what it is about"
+def test_files_fit_in_the_head() -> None:
+    lines = {name: (PACKAGE / name).read_text(encoding="utf-8").count("\n") for name in NAMES}
+    assert not {name: count for name, count in lines.items() if count > 400}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("__init__.py")])
-def test_a_module_says_what_it_is_for(name: str) -> None:
-    assert ast.get_docstring(tree(name)), f"{name} has no docstring"
+def test_a_module_says_what_it_is_for() -> None:
+    modules = [name for name in NAMES if not name.endswith("__init__.py")]
+    assert not [name for name in modules if not ast.get_docstring(tree(name))]
 
 
 PROTOCOL = {"fit", "save", "restore", "predict", "update", "result"}  # described in their protocol
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_public_functions_have_types_and_docstrings(name: str) -> None:
+def test_public_functions_have_types_and_docstrings() -> None:
     bare = []
-    for where, node in public_functions(tree(name).body):
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        untyped = [
-            a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls")
-        ]
-        if untyped or (node.returns is None):
-            bare.append(f"{where}{node.name}: types")
-        if not ast.get_docstring(node) and node.name not in PROTOCOL and not is_property(node):
-            bare.append(f"{where}{node.name}: docstring")
-    assert not bare, f"{name}: {', '.join(bare)}"
+    for name in NAMES:
+        for where, node in public_functions(tree(name).body):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            named = [a for a in arguments if a.arg not in ("self", "cls")]
+            if node.returns is None or any(a.annotation is None for a in named):
+                bare.append(f"{name}: {where}{node.name} has no types")
+            if not ast.get_docstring(node) and node.name not in PROTOCOL and not is_property(node):
+                bare.append(f"{name}: {where}{node.name} has no docstring")
+    assert not bare, "\n".join(bare)
 
 
 def public_functions(
@@ -200,11 +205,15 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_must_not_stand_in_the_code(name: str) -> None:
-    for number, line in enumerate((PACKAGE / name).read_text("utf-8").splitlines(), start=1):
-        for pattern, why in FORBIDDEN.items():
-            assert not re.search(pattern, line), f"{name}:{number}: {why}: {line.strip()}"
+def test_what_must_not_stand_in_the_code() -> None:
+    found = [
+        f"{name}:{number}: {why}: {line.strip()}"
+        for name in NAMES
+        for number, line in enumerate((PACKAGE / name).read_text("utf-8").splitlines(), start=1)
+        for pattern, why in FORBIDDEN.items()
+        if re.search(pattern, line)
+    ]
+    assert not found, "\n".join(found)
 
 
 LOADED = """
