@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scgx.learn.prepared import Fed
 from scgx.learn.windows import Gathered
-from scgx.models._mlp_net import Body, Committee, Shape, squared_error
+from scgx.models._mlp_net import Body, Committee, Shape, Start, squared_error
 
 ROWS_AT_ONCE = 64  # cells whose windows are gathered together when predicting
 WINDOWS_AT_ONCE = 8_192
@@ -144,13 +144,13 @@ def build(
     body: Body,
     sight: Sight | None,
     *,
-    axes: np.ndarray | None,
+    start: Start | None,
     seed: int,
 ) -> Network:
     """A network with seeded first weights, ready to answer; torch's generator is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        committee = Committee(members, shape, body, axes)
+        committee = Committee(members, shape, body, start)
         return Network(committee, Neighbourhood(sight, shape) if sight else None).eval()
 
 

@@ -12,6 +12,7 @@ from scgx.learn.prepared import Fed
 from scgx.progress import Report
 
 SMALLEST_BATCH, STEPS_OF_AN_EPOCH = 16, 20
+SMALL = 0.1
 UNKNOWN_SHARE = 0.05  # of training labels are hidden, so that `unknown` learns the average
 
 
@@ -32,6 +33,18 @@ class Body(NamedTuple):
     dropout: float
 
 
+class Start(NamedTuple):
+    """What the first weights already know.
+
+    `axes` (outputs, rank) are the directions of the outputs. Where the state holds foreseen
+    components along them, divided by `foreseen`, the network begins as that foresight, so that few
+    cells cannot make it worse.
+    """
+
+    axes: np.ndarray
+    foreseen: float = 0.0
+
+
 class Perceptron(nn.Module):
     """State and covariates to a few components, and those to every output.
 
@@ -50,7 +63,8 @@ class Perceptron(nn.Module):
         for _ in range(body.depth):
             layers += [nn.Linear(width, body.hidden), nn.GELU(), nn.Dropout(body.dropout)]
             width = body.hidden
-        self.hidden = nn.Sequential(*layers, nn.Linear(width, body.rank))
+        self.hidden = nn.Sequential(*layers)
+        self.last = nn.Linear(width, body.rank)
         self.head = nn.Linear(body.rank, shape.outputs)
 
     def forward(self, state: Tensor, codes: Tensor) -> Tensor:
@@ -61,20 +75,19 @@ class Perceptron(nn.Module):
             )
         looked_up = [table(codes[:, i]) for i, table in enumerate(self.tables)]
         x = torch.cat([state, *looked_up], dim=1)
-        return self.head(self.hidden(x) + self.skip(x))
+        return self.head(self.last(self.hidden(x)) + self.skip(x))
 
 
 class Committee(nn.Module):
     """Members that differ in their first weights and their dropout; the answer is their mean."""
 
-    def __init__(self, members: int, shape: Shape, body: Body, axes: np.ndarray | None) -> None:
+    def __init__(self, members: int, shape: Shape, body: Body, start: Start | None) -> None:
         super().__init__()
         perceptrons = [Perceptron(shape, body) for _ in range(members)]
         for member in perceptrons:
             nn.init.zeros_(member.head.bias)
-            if axes is not None:
-                with torch.no_grad():
-                    member.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(axes)))
+            if start is not None:
+                _begin(member, start)
         self.members = nn.ModuleList(perceptrons)
 
     def forward(self, state: Tensor, codes: Tensor) -> Tensor:
@@ -83,13 +96,21 @@ class Committee(nn.Module):
         return guesses if self.training else guesses.mean(dim=0, keepdim=True)
 
 
+@torch.no_grad()
+def _begin(member: Perceptron, start: Start) -> None:
+    member.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(start.axes)))
+    if start.foreseen:
+        member.skip.weight.zero_().fill_diagonal_(start.foreseen)
+        member.last.weight.mul_(SMALL)
+
+
 def committee(
-    members: int, shape: Shape, body: Body, *, axes: np.ndarray | None, seed: int
+    members: int, shape: Shape, body: Body, *, start: Start | None, seed: int
 ) -> Committee:
     """A committee with seeded first weights, ready to answer; torch's generator is untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Committee(members, shape, body, axes).eval()
+        return Committee(members, shape, body, start).eval()
 
 
 def loss_of(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:

@@ -46,7 +46,7 @@ def build(inputs: int, outputs: int, config: Any, *, seed: int) -> mlp.Committee
     shape = mlp.Shape(inputs, (), outputs)
     body = mlp.Body(config.hidden, config.layers, outputs, config.dropout)
     axes = np.eye(outputs, dtype=np.float32)
-    return mlp.committee(config.members, shape, body, axes=axes, seed=seed)
+    return mlp.committee(config.members, shape, body, start=mlp.Start(axes), seed=seed)
 
 
 def train(network: mlp.Committee, seen: Seen, config: Any, *, seed: int, report: Report) -> None:

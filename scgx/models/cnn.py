@@ -5,9 +5,9 @@ gene: narrow ones at the start, wider ones outwards, upstream and downstream tol
 strand, never across the end of a chromosome. Convolutions along the distance, shared over genes and
 tuned by an embedding of the gene, turn them into that gene's deviation. The state of the cell
 carries most of what can be known: components of the target that ridge on all features foresees, held
-out by group (`learn/foresight`), and depth. A committee of small networks turns it, and covariates,
-into the deviations of all genes, and the two are added; windows are then scaled to what validation
-rows bear out of them, which in sparse data can be little.
+out by group (`learn/foresight`), and depth. A committee of small networks, which begins as that
+ridge, turns it and covariates into the deviations of all genes, and the two are added. Windows are
+then scaled to what validation rows bear out of them, which in sparse data can be little.
 
 Predicting the mean earns nothing: the network is asked for the deviation from it, with every output
 scaled by its own spread.
@@ -108,8 +108,9 @@ class Model:
         _say_windows(fixed, data, report)
         state = np.concatenate([held_out, fixed.state(data.x(data.val), data.totals(data.val))])
         codes = fixed.covariates.codes(data.obs)[np.concatenate([data.train, data.val])]
-        axes = fixed.loadings.axes[:, : config.rank]
-        network = net.build(config.members, *_sizes(fixed, config), axes=axes, seed=seed)
+        axes, scale = fixed.loadings.axes[:, : config.rank], float(fixed.standard.scale[0])
+        start = mlp.Start(axes, 1 / scale if scale else 0.0)
+        network = net.build(config.members, *_sizes(fixed, config), start=start, seed=seed)
         near = Near(fixed.basis, fixed.bins, config.windows) if fixed.bins else None
         prepared = Prepared(
             data, fixed.loadings, (state, codes), name=repr(config), seed=seed, near=near
@@ -153,7 +154,7 @@ class Model:
             sparse.csr_array((ones, indices, arrays["basis_indptr"]), shape=shape),
             arrays["limits"],
         )
-        network = net.build(config.members, *_sizes(fixed, config), axes=None, seed=0)
+        network = net.build(config.members, *_sizes(fixed, config), start=None, seed=0)
         mlp.load(network, unpack_arrays(members["network.safetensors"]))
         return cls(fixed, network)
 

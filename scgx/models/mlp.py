@@ -81,14 +81,14 @@ class Model:
 
         require_device(config.device)
         fixed = _fit_fixed(data, config, seed=seed)
-        axes = fixed.loadings.axes
+        start = net.Start(fixed.loadings.axes)
         rows = np.concatenate([data.train, data.val])
         present = np.ones(len(data.inputs), bool)
         state = fixed.state(data.x(rows), data.totals(rows), present)
         codes = fixed.covariates.codes(data.obs)[rows]
         shape = net.Shape(state.shape[1], fixed.covariates.sizes, len(data.outputs))
-        body = net.Body(config.hidden, config.depth, axes.shape[1], config.dropout)
-        network = net.committee(config.members, shape, body, axes=axes, seed=seed)
+        body = net.Body(config.hidden, config.depth, start.axes.shape[1], config.dropout)
+        network = net.committee(config.members, shape, body, start=start, seed=seed)
         prepared = Prepared(data, fixed.loadings, (state, codes), name=repr(config), seed=seed)
         net.train(network, net.loss_of, prepared, config, seed=seed, report=report)
         return cls(fixed, network)
@@ -127,7 +127,7 @@ class Model:
             len(fixed.standard.centre), fixed.covariates.sizes, len(fixed.loadings.mean)
         )
         body = net.Body(config.hidden, config.depth, rank, config.dropout)
-        network = net.committee(config.members, shape, body, axes=None, seed=0)
+        network = net.committee(config.members, shape, body, start=None, seed=0)
         net.load(network, arrays)
         return cls(fixed, network)
 

@@ -101,7 +101,7 @@ def test_every_weight_receives_a_gradient(paired, per_gene):
     windows = gather(data.x(data.train), what, len(borders) - 1)
     shape = Shape(6, (3,), len(data.outputs))
     sight = net.Sight(len(borders) - 1, 4, 3, 4, per_gene)
-    network = net.build(2, shape, Body(16, 2, 4, 0.0), sight, axes=None, seed=0).train()
+    network = net.build(2, shape, Body(16, 2, 4, 0.0), sight, start=None, seed=0).train()
     n = len(data.train)
     guess = network(
         torch.randn(n, 6),

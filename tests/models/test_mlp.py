@@ -82,7 +82,7 @@ def test_test_rows_do_not_enter_the_fit(paired):
 def test_every_weight_receives_a_gradient(paired):
     from scgx.models._mlp_net import Body, Shape, committee, squared_error
 
-    network = committee(2, Shape(6, (3, 4), 10), Body(16, 2, 4, 0.0), axes=None, seed=0).train()
+    network = committee(2, Shape(6, (3, 4), 10), Body(16, 2, 4, 0.0), start=None, seed=0).train()
     codes = torch.stack([torch.arange(30) % 3, torch.arange(30) % 4], dim=1)
     squared_error(network(torch.randn(30, 6), codes), torch.randn(30, 10), None).backward()
     for name, weight in network.named_parameters():
