@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
-from scgx import invocation, registry
+from scgx import invocation, progress, registry
 
 
 def function_of(command: str) -> Callable[..., None]:
@@ -16,6 +16,7 @@ def function_of(command: str) -> Callable[..., None]:
         bound = inspect.signature(function).bind(*args, **kwargs)
         words = [f"{name}={value}" for name, value in bound.arguments.items()]
         invocation.remember(["scgx", command, *words])
+        progress.configure(prefix=f"scgx {command}", quiet=bool(bound.arguments.get("quiet")))
         function(*args, **kwargs)
 
     call.__doc__ = function.__doc__

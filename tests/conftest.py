@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from support.processes import Zygote
 
+from scgx import progress
+
 REAL = Path(os.environ.get("SCGX_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+
+@pytest.fixture(autouse=True)
+def _spoken() -> Iterator[None]:
+    """Who speaks and whether it speaks is forgotten after each test."""
+    yield
+    progress.configure(prefix="scgx", quiet=False)
 
 
 @pytest.fixture(scope="session")

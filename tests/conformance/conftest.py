@@ -5,12 +5,6 @@ from pathlib import Path
 import pytest
 
 import scgx
-from scgx import progress
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    progress.configure(quiet=True)
 
 
 def drawn(folder: Path, *, cells: int, genes: int, peaks: int) -> Path:
