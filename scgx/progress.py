@@ -6,13 +6,12 @@ something is drawn, so that a command that says nothing does not pay for it.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 _LINE = 200
 _ELLIPSIS = " ... "
@@ -150,20 +149,15 @@ class Report:
         self.records: list[dict[str, object]] = []
         self.checkpoint = checkpoint  # where a model that trains in epochs keeps its state
         self.resume = resume  # go on from that state
-        self._file: IO[str] | None = open(log, "w", encoding="utf-8") if log else None
+        self._log = log
 
     say = staticmethod(say)
     warn = staticmethod(warn)
     bar = staticmethod(bar)
 
     def log(self, record: dict[str, object]) -> None:
-        """Keep one record, and write it as one JSON line when there is a log file."""
+        """Keep one record; with a log file, write it as a JSON line (the first replaces an old log)."""
         self.records.append(record)
-        if self._file is not None:
-            self._file.write(json.dumps(record, sort_keys=True) + os.linesep)
-            self._file.flush()
-
-    def close(self) -> None:
-        """Close the log file."""
-        if self._file is not None:
-            self._file.close()
+        if self._log is not None:
+            with open(self._log, "w" if len(self.records) == 1 else "a", encoding="utf-8") as file:
+                file.write(json.dumps(record, sort_keys=True) + "\n")

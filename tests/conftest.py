@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: the real data, a small maker of files, a runner of real processes."""
+"""Fixtures that every test may use: the real data, a runner of real processes."""
 
 import os
 from collections.abc import Iterator

@@ -109,7 +109,6 @@ def train(
             roles = Roles(start, to, units, names, weight)
             fitted = fit(model, cells, roles, settings, seed=seed, report=report)
             fitted.write(dst.path)
-        report.close()
         if plot is not None:
             from scgx import plots
 

@@ -8,6 +8,7 @@ through anndata, in memory, after an estimate; it is imported for them alone.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
 import shutil
 import warnings
@@ -22,6 +23,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from isal import igzip
+from isal.igzip_lib import IsalError
 from scipy import sparse
 
 from scgx.errors import InputError, MachineError, UnsafeError
@@ -74,7 +76,7 @@ def _gunzipped(path: Path, name: str, memory: int) -> Iterator[Path]:
                     if budget < 0:
                         raise MachineError("does not fit on the disk unpacked", file=name)
                     out.write(data)
-        except (EOFError, zlib.error, igzip.BadGzipFile, igzip.isal_zlib.error) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
             raise InputError(f"its gzip stream is cut or damaged: {error}", file=name) from None
         yield plain
 

@@ -1,7 +1,7 @@
 """Where HDF5 keeps strings of variable length: heaps of numbered objects, one behind the other.
 
-libhdf5 (2.0 and before) trusts the sizes in them, and loops for ever over one that is 0, which is what a
-zeroed block looks like. So they are walked before it sees them, in files small enough that this costs
+libhdf5 (2.0 and before) trusts the sizes in them, and loops for ever over one that is 0, which is what
+a zeroed block looks like. So they are walked before it sees them, in files small enough that this costs
 nothing. Layout: HDF5 File Format Specification, III.E "Global Heap".
 """
 

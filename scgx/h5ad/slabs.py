@@ -16,6 +16,7 @@ from typing import TypeVar
 import h5py
 import numpy as np
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from scgx.errors import InputError
 
@@ -79,7 +80,7 @@ class _Contiguous:
     def read(self, lo: int, hi: int) -> np.ndarray:
         values = np.empty(max(0, hi - lo), dtype=self.dataset.dtype)
         start = self.offset + lo * values.itemsize
-        _fill(self.descriptor, memoryview(values).cast("B"), start, self.dataset.name)
+        _fill(self.descriptor, values.view(np.uint8).data, start, self.dataset.name)
         return values
 
 
@@ -94,7 +95,7 @@ class _Chunked:
     def read(self, lo: int, hi: int) -> np.ndarray:
         values = np.empty(max(0, hi - lo), dtype=self.dataset.dtype)
         width, at = values.itemsize, lo
-        view = memoryview(values).cast("B")
+        view = values.view(np.uint8).data
         chunk_bytes = self.size * width
         while at < hi:
             first = at // self.size
@@ -154,7 +155,7 @@ class _Deflated:
         worker = isal_zlib.decompressobj()
         try:
             raw = worker.decompress(packed, size + 1)
-        except isal_zlib.error as error:
+        except IsalError as error:  # type: ignore[misc]
             raise InputError(f"{self.dataset.name} is damaged: {error}") from None
         if len(raw) != size:
             raise InputError(f"{self.dataset.name} has a chunk of {len(raw):,} bytes, not {size:,}")

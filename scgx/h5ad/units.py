@@ -14,13 +14,22 @@ unknown        NaN or infinite values, or nothing stored
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import sparse
 
 from scgx.errors import DataError
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.reader import Cells
 
-UNITS = ["counts", "log1p-cp10k", "log1p-counts", "tfidf", "binary", "clr", "scaled-counts", "scaled", "unknown"]
+UNITS = [
+    "counts",
+    "log1p-cp10k",
+    "log1p-counts",
+    "tfidf",
+    "binary",
+    "clr",
+    "scaled-counts",
+    "scaled",
+    "unknown",
+]
 _ROWS = 512
 _MAX_LOG = 12.0
 
@@ -74,7 +83,7 @@ def _sample(cells: Cells, key: str, columns: np.ndarray | None) -> Iterator[np.n
         if matrix.kind == "csc" and n > _ROWS:
             stop = min(n, _ROWS)
         block = matrix.slice(start, stop, columns)
-        yield (block.data if sparse.issparse(block) else np.asarray(block).ravel())
+        yield block.ravel() if isinstance(block, np.ndarray) else np.asarray(block.data)
         if matrix.kind == "csc":
             return
 

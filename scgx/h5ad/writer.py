@@ -217,7 +217,7 @@ class _Dense:
         self.item = group.create_dataset(name, (0, n_var), dtype, chunks=chunks, **options)
 
     def append(self, block: sparse.csr_array | np.ndarray) -> None:
-        values = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        values = block if isinstance(block, np.ndarray) else block.toarray()
         start = self.item.shape[0]
         self.item.resize(start + len(values), axis=0)
         self.item[start:] = values

@@ -1,4 +1,4 @@
-"""Which rows train and which validate: what `scgx split` stored, else a part carved here, said aloud."""
+"""Which rows train and which validate: what `scgx split` stored, else a part carved here."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
         units = {"X": {header.outputs.modality: header.outputs.units}}
         history.sign(out, [cells], units=units, keep=request.history, before=header.history)
     say(
-        f"{len(rows):,} cells, {len(kept):,} {header.outputs.modality} features in {header.outputs.units}"
+        f"{len(rows):,} cells, {len(kept):,} {header.outputs.modality} features"
+        f" in {header.outputs.units}"
     )
 
 

@@ -13,10 +13,11 @@ def demo(forked, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     line = "fetch demo --cells 300 --genes 60 --peaks 200 -o demo.h5ad"
     assert forked(*line.split(), cwd=folder).code == 0
-    assert forked(*"split demo.h5ad --by donor -o s.h5ad".split(), cwd=folder).code == 0
-    done = forked(*"train ridge s.h5ad --from atac --to rna -o ridge.scgx".split(), cwd=folder)
+    assert forked(*["split", "demo.h5ad", "--by", "donor", "-o", "s.h5ad"], cwd=folder).code == 0
+    words = "train ridge s.h5ad --from atac --to rna -o ridge.scgx"
+    done = forked(*words.split(), cwd=folder)
     assert done.code == 0, done.err
-    assert forked(*"predict ridge.scgx s.h5ad -o p.h5ad".split(), cwd=folder).code == 0
+    assert forked(*["predict", "ridge.scgx", "s.h5ad", "-o", "p.h5ad"], cwd=folder).code == 0
     return folder
 
 
@@ -35,7 +36,10 @@ def test_test_rows_are_predicted_with_their_obs_and_what_score_needs(demo):
 
 
 def test_both_directions_and_pipes(demo, forked):
-    line = "set -o pipefail; scgx train mean s.h5ad --from rna --to atac | scgx predict - s.h5ad --features 20 -o q.h5ad"
+    line = (
+        "set -o pipefail; scgx train mean s.h5ad --from rna --to atac"
+        " | scgx predict - s.h5ad --features 20 -o q.h5ad"
+    )
     done = shell(line, cwd=demo)
     assert done.code == 0, done.err
     guess = anndata.read_h5ad(demo / "q.h5ad")
@@ -47,15 +51,15 @@ def test_genes_may_be_missing_and_in_another_order(demo, forked):
     cells = anndata.read_h5ad(demo / "s.h5ad")
     order = np.random.default_rng(0).permutation(cells.n_vars)
     cells[:, order].write_h5ad(demo / "shuffled.h5ad")
-    assert forked(*"predict ridge.scgx shuffled.h5ad -o ps.h5ad".split(), cwd=demo).code == 0
+    assert forked(*["predict", "ridge.scgx", "shuffled.h5ad", "-o", "ps.h5ad"], cwd=demo).code == 0
     a, b = anndata.read_h5ad(demo / "p.h5ad"), anndata.read_h5ad(demo / "ps.h5ad")
     np.testing.assert_allclose(a.X, b.X, atol=1e-5)
     peaks = np.flatnonzero(cells.var["feature_types"] == "Peaks")
     cells[:, np.r_[0:60, peaks[:100]]].write_h5ad(demo / "half.h5ad")
-    done = forked(*"predict ridge.scgx half.h5ad -o ph.h5ad".split(), cwd=demo)
+    done = forked(*["predict", "ridge.scgx", "half.h5ad", "-o", "ph.h5ad"], cwd=demo)
     assert done.code == 0 and "100 of 200" in done.err
     cells[:, np.r_[0:60, peaks[:5]]].write_h5ad(demo / "few.h5ad")
-    assert forked(*"predict ridge.scgx few.h5ad -o pf.h5ad".split(), cwd=demo).code == 4
+    assert forked(*["predict", "ridge.scgx", "few.h5ad", "-o", "pf.h5ad"], cwd=demo).code == 4
 
 
 @pytest.mark.parametrize(
