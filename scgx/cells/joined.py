@@ -120,8 +120,7 @@ def _counted(parts: Sequence[Part], rules: Sequence[str]) -> list[str]:
         how = f", paired {rule}" if rule else ""
         held = " and ".join(str(kind) for kind in dict.fromkeys(part.kinds))
         said.append(
-            f"{part.cells.name}: {held}, {len(part.rows):,} cells kept,"
-            f" {dropped:,} dropped{how}"
+            f"{part.cells.name}: {held}, {len(part.rows):,} cells kept, {dropped:,} dropped{how}"
         )
     return said
 

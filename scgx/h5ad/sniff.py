@@ -24,9 +24,7 @@ def kind(path: Path, name: str) -> str:
         if any((path / mark).exists() for mark in (".zgroup", ".zattrs", "zarr.json")):
             return "zarr"
         if any(path.glob("matrix.mtx*")):
-            raise InputError(
-                "is a Matrix Market folder", fix="scgx transpose reads it", file=name
-            )
+            raise InputError("is a Matrix Market folder", fix="scgx transpose reads it", file=name)
         raise InputError("is a folder and no cells", file=name)
     with open(path, "rb") as file:
         head = file.read(4096)
