@@ -142,6 +142,8 @@ def test_the_output_may_be_the_input(small: Path, forked: Zygote, tmp_path: Path
     forked("filter-chrom", "X", small, "-o", other, "--no-history")
     assert forked("filter-chrom", "X", small, "-o", small, "--no-history").code == 0
     assert small.read_bytes() == other.read_bytes()
+    assert forked("filter-chrom", "X", "-", "-o", small, "--no-history", stdin=small).code == 0
+    assert small.read_bytes() == other.read_bytes()
 
 
 def test_a_link_stays_and_what_it_names_is_replaced(
