@@ -142,8 +142,9 @@ def test_the_output_may_be_the_input(small: Path, forked: Zygote, tmp_path: Path
     forked("filter-chrom", "X", small, "-o", other, "--no-history")
     assert forked("filter-chrom", "X", small, "-o", small, "--no-history").code == 0
     assert small.read_bytes() == other.read_bytes()
+    forked("filter-chrom", "X", other, "-o", tmp_path / "again.h5ad", "--no-history")
     assert forked("filter-chrom", "X", "-", "-o", small, "--no-history", stdin=small).code == 0
-    assert small.read_bytes() == other.read_bytes()
+    assert small.read_bytes() == (tmp_path / "again.h5ad").read_bytes()
 
 
 def test_a_link_stays_and_what_it_names_is_replaced(
