@@ -25,7 +25,7 @@ from scgx.progress import Report
 FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
 RANKS = (10, 20, 50, 100)
-PENALTIES = (0.001, 0.01, 0.1, 1.0)
+PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Config:
     """How many components, how much shrinkage."""
 
     rank: int = 0  # components; 0 chooses among 10, 20, 50, 100
-    penalty: float = 0.0  # on standardised components, per training cell; 0 chooses among .001 to 1
+    penalty: float = 0.0  # on standardised components, per cell; 0 chooses among .001 to 10
 
 
 class _Line(NamedTuple):
