@@ -4,31 +4,47 @@ A table of another length than X is the mark of a file that was written by halve
 verbatim would carry that on.
 """
 
+from collections.abc import Iterator
+
 import h5py
 
 from scgx.errors import InputError
 
-_AXES = {"obsm": ("obs",), "varm": ("var",), "obsp": ("obs", "obs"), "varp": ("var", "var")}
+_AXES = {
+    "X": ("obs", "var"),
+    "layers": ("obs", "var"),
+    "obsm": ("obs",),
+    "varm": ("var",),
+    "obsp": ("obs", "obs"),
+    "varp": ("var", "var"),
+}
 
 
 def check(group: h5py.Group, name: str) -> None:
-    """InputError for an aligned array (layers, obsm, varm, obsp, varp, raw) of another length."""
-    expected = {"obs": _extent(group["obs"])[:1], "var": _extent(group["var"])[:1]}
-    for key, axes in {"layers": ("obs", "var"), **_AXES}.items():
-        parent = group.get(key)
-        for inner in parent if isinstance(parent, h5py.Group) else ():
-            wanted = [n for axis in axes for n in expected[axis]]
-            found = _extent(parent[inner])[: len(axes)]
-            if len(wanted) == len(axes) == len(found) and found != wanted:
-                what = f"{key}/{inner} is {_times(found)} where {' x '.join(axes)} is"
-                raise InputError(f"{what} {_times(wanted)}", fix="the file is corrupt", file=name)
+    """InputError for a matrix or table (X, layers, obsm ... raw) of another length than obs or var."""
+    extents = {axis: _extent(group[axis])[:1] for axis in ("obs", "var")}
+    for where, item in _parts(group):
+        axes = _AXES[where.partition("/")[0]]
+        wanted = [n for axis in axes for n in extents[axis]]
+        found = _extent(item)[: len(axes)]
+        if len(wanted) == len(axes) == len(found) and found != wanted:
+            what = f"{where} is {_times(found)} where {' x '.join(axes)} is {_times(wanted)}"
+            raise InputError(what, fix="the file is corrupt", file=name)
     raw = group.get("raw")
-    if isinstance(raw, h5py.Group) and "X" in raw:
-        rows = _extent(raw["X"])[:1]
-        if rows and expected["obs"] and rows != expected["obs"]:
-            raise InputError(
-                f"raw/X has {rows[0]:,} rows where obs has {expected['obs'][0]:,}", file=name
-            )
+    rows = _extent(raw["X"])[:1] if isinstance(raw, h5py.Group) and "X" in raw else []
+    if rows and extents["obs"] and rows != extents["obs"]:
+        what = f"raw/X has {rows[0]:,} rows where obs has {extents['obs'][0]:,}"
+        raise InputError(what, fix="the file is corrupt", file=name)
+
+
+def _parts(group: h5py.Group) -> Iterator[tuple[str, h5py.HLObject]]:
+    if "X" in group:
+        yield "X", group["X"]
+    for key in _AXES:
+        parent = group.get(key)
+        if key != "X" and isinstance(parent, h5py.Group):
+            for inner in parent:
+                yield f"{key}/{inner}", parent[inner]
 
 
 def _times(numbers: list[int]) -> str:

@@ -23,9 +23,17 @@ _SLAB = 1 << 21
 class Matrix:
     """A matrix of cells x features in an open file."""
 
-    def __init__(self, item: h5py.Group | h5py.Dataset, shape: tuple[int, int], where: str) -> None:
+    def __init__(
+        self,
+        item: h5py.Group | h5py.Dataset,
+        shape: tuple[int, int],
+        where: str,
+        file: str | None = None,
+    ) -> None:
+        """`where` ("X") and `file` are for messages; of several open files the bad one is named."""
         self.item = item
         self.where = where
+        self.file = file
         self.kind, self.shape = _kind(item, where)
         if self.shape != tuple(shape):
             raise InputError(f"{where} is {self.shape} where obs x var is {tuple(shape)}")
@@ -55,12 +63,16 @@ class Matrix:
         indptr = self.item["indptr"][()]
         major = self.shape[0 if self.kind == "csr" else 1]
         if indptr.dtype.kind not in "iu" or indptr.shape != (major + 1,):
-            raise InputError(f"{self.where}/indptr has shape {indptr.shape}, not ({major + 1},)")
+            raise InputError(
+                f"{self.where}/indptr has shape {indptr.shape}, not ({major + 1},)", file=self.file
+            )
         indptr = indptr.astype(np.int64)
         if indptr[0] != 0 or indptr[-1] != self.nnz or (np.diff(indptr) < 0).any():
-            raise InputError(f"{self.where}/indptr does not count the stored entries")
+            raise InputError(
+                f"{self.where}/indptr does not count the stored entries", file=self.file
+            )
         if self.item["indices"].shape != self.item["data"].shape or self.item["data"].ndim != 1:
-            raise InputError(f"{self.where} has more or fewer indices than values")
+            raise InputError(f"{self.where} has more or fewer indices than values", file=self.file)
         return indptr
 
     def blocks(self, memory: int, columns: np.ndarray | None = None) -> Iterator[Block]:
@@ -97,8 +109,8 @@ class Matrix:
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
         indices, data = self.indices.read(lo, hi), self.data.read(lo, hi)
         indptr = self.indptr[start : stop + 1] - lo
-        check_indices(indices, self.shape[1], self.where)
-        return canonical(data, indices, indptr, (stop - start, self.shape[1]), self.where)
+        check_indices(indices, self.shape[1], self)
+        return canonical(data, indices, indptr, (stop - start, self.shape[1]), self)
 
     def _csc_rows(self, start: int, stop: int) -> sparse.csr_array:
         """Rows of a column-compressed matrix: one pass over all of it, keeping what falls inside."""
@@ -106,7 +118,7 @@ class Matrix:
         for lo in range(0, self.nnz, _SLAB):
             hi = min(lo + _SLAB, self.nnz)
             index = self.indices.read(lo, hi)
-            check_indices(index, self.shape[0], self.where)
+            check_indices(index, self.shape[0], self)
             inside = np.flatnonzero((index >= start) & (index < stop))
             if len(inside):
                 rows.append((index[inside] - start).astype(np.int32))
@@ -120,7 +132,7 @@ class Matrix:
         order = np.argsort(row, kind="stable")
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
         data, indices = np.concatenate(values)[order], np.concatenate(cols)[order]
-        return canonical(data, indices, indptr, shape, self.where)
+        return canonical(data, indices, indptr, shape, self)
 
     def take(self, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
         """Any rows in any order; runs of neighbours are read at once."""
@@ -154,17 +166,18 @@ def cut(indptr: np.ndarray, entries: int) -> list[tuple[int, int]]:
     return ranges
 
 
-def check_indices(indices: np.ndarray, bound: int, where: str) -> None:
+def check_indices(indices: np.ndarray, bound: int, of: Matrix) -> None:
     """Refuse indices that would reach outside the matrix."""
     if indices.dtype.kind not in "iu":
-        raise InputError(f"{where}/indices are no integers")
+        raise InputError(f"{of.where}/indices are no integers", file=of.file)
     unsigned = indices.view(f"u{indices.itemsize}")  # a negative one is a very large one: one pass
     if len(indices) and int(unsigned.max()) >= bound:
-        raise InputError(f"{where}/indices reach outside of the matrix", fix="the file is corrupt")
+        what = f"{of.where}/indices reach outside of the matrix"
+        raise InputError(what, fix="the file is corrupt", file=of.file)
 
 
 def canonical(
-    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int], where: str
+    data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int], of: Matrix
 ) -> sparse.csr_array:
     """A CSR block with sorted indices; duplicate entries are refused (their sum is a guess)."""
     if data.dtype == np.float16:
@@ -180,7 +193,8 @@ def canonical(
             again = np.diff(block.indices.astype(np.int64, copy=False)) == 0
             again[starts - 1] = False
             if again.any():
-                raise InputError(f"{where} stores an entry twice", fix="the file is corrupt")
+                what = f"{of.where} stores an entry twice"
+                raise InputError(what, fix="the file is corrupt", file=of.file)
     return block
 
 

@@ -113,7 +113,7 @@ class Cells:
         if key == "raw/X":
             shape = (self.n_obs, len(read_frame(self.h5["raw/var"])))
         with _naming(self.name):
-            return Matrix(self.h5[key], shape, key)
+            return Matrix(self.h5[key], shape, key, self.name)
 
     def blocks(
         self,

@@ -141,7 +141,7 @@ def compressed(
     lookup = np.full(bound, -1, dtype=np.int32 if bound < 2**31 else np.int64)
     lookup[slice(None) if minor is None else minor] = np.arange(width)
     for chosen, indptr, indices, data in ahead(_slabs(matrix, major)):
-        check_indices(indices, bound, matrix.where)
+        check_indices(indices, bound, matrix)
         data = data.astype(np.float32) if data.dtype == np.float16 else data  # scipy knows no half
         shape = (len(indptr) - 1, bound)
         block = sparse.csr_array((data, indices, indptr), shape=shape, copy=False)

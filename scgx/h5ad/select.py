@@ -88,7 +88,7 @@ def csr_columns(
     for start, stop, indices, data in ahead(_slabs(matrix)):
         lo = matrix.indptr[start]
         indptr = matrix.indptr[start : stop + 1] - lo
-        check_indices(indices, matrix.shape[1], matrix.where)
+        check_indices(indices, matrix.shape[1], matrix)
         if totals is not None:
             totals.add(start, data, indices, indptr)
         if not everything:

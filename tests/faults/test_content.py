@@ -170,7 +170,7 @@ REFUSED: dict[str, tuple[Edit, int, str]] = {
     "dense X of 10^13": (
         declared("X", (10**6, 10**7), (1000, 1000)),
         3,
-        "X is (1000000, 10000000)",
+        "X is 1,000,000 x 10,000,000",
     ),
     "obsm of 10^13": (declared("obsm/m", (10**6, 10**7), (1, MIB)), 3, "obsm/m"),
     "gzip bomb": (bomb, 6, "obs/zeros"),
