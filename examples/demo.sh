@@ -7,9 +7,11 @@ models=${MODELS:-mean ridge cnn}
 size=${CELLS:+--cells $CELLS}
 mkdir -p "$out"
 
-step() { printf '\n\033[1m$ %s\033[0m\n' "$1" >&2; eval "$1"; }
+bold='' plain=''
+if [ -t 2 ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+step() { printf '\n%s$ %s%s\n' "$bold" "$1" "$plain" >&2; eval "$1"; }
 
-step "scgx fetch demo $size | scgx split --by donor --stratify cell_type -o $out/paired.h5ad"
+step "scgx fetch demo${size:+ $size} | scgx split --by donor --stratify cell_type -o $out/paired.h5ad"
 step "scgx info $out/paired.h5ad"
 step "scgx filter-chrom X $out/paired.h5ad -o $out/x.h5ad"
 guesses=
@@ -20,3 +22,4 @@ for model in $models; do
 done
 step "scgx score $out/paired.h5ad$guesses --label cell_type --table $out/scores.tsv"
 step "scgx log $out/$model.h5ad"
+printf '\nCells, models, predictions and scores.tsv are in %s (%d s).\n' "$out" "$SECONDS" >&2
