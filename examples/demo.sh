@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Chromatin to expression on drawn cells: nothing is downloaded. Usage: examples/demo.sh [FOLDER]
-# The cells of two donors are never seen in training; the score is on them.
+# The score is on the cells of a donor that no model has seen.
 set -euo pipefail
 out=${1:-demo-out}
 models=${MODELS:-mean ridge cnn}
