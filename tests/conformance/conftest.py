@@ -24,4 +24,4 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def telling(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cells with enough signal per feature that every honest model finds it."""
-    return drawn(tmp_path_factory.mktemp("telling"), cells=1600, genes=24, peaks=120)
+    return drawn(tmp_path_factory.mktemp("telling"), cells=1300, genes=20, peaks=100)
