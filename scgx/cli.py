@@ -9,6 +9,7 @@ import inspect
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
 
@@ -102,6 +103,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     sys.unraisablehook = _again
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, to their programmers; PYTHONWARNINGS shows them
     from scgx import invocation
 
     invocation.remember(["scgx", *arguments])

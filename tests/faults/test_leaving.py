@@ -218,7 +218,7 @@ def test_a_read_only_folder_and_no_home_are_enough(small: Path, tmp_path: Path) 
 def test_odd_names_are_bytes_and_messages_stay_one_line(
     locale: dict[str, str], small: Path, tmp_path: Path
 ) -> None:
-    for name in (b"x\xff\xfe.h5ad", b"a\nb.h5ad", b"-q.h5ad", "zellen-ä.h5ad".encode()):
+    for name in (b"x\xff\xfe\n\xc3\xa4.h5ad", b"-q.h5ad"):
         path = os.path.join(os.fsencode(tmp_path), name)
         missing = fresh("filter-chrom", "X", os.fsdecode(path), env=locale)
         assert missing.code == 3
