@@ -1,6 +1,6 @@
 """The network of `cnn`: a committee on the state of the cell, a convolution near each gene."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from scgx.learn.windows import Gathered
 from scgx.models._mlp_net import Body, Committee, Shape, Start, squared_error
 
 ROWS_AT_ONCE = 64  # cells whose windows are gathered together when predicting
-WINDOWS_AT_ONCE = 8_192
+WINDOWS_AT_ONCE = 4_096
 SMALL = 0.1  # first weights of the read-out, so that training starts near the committee alone
 
 
@@ -96,9 +96,8 @@ class Neighbourhood(nn.Module):
 
     def forward(self, near: Near, state: Tensor) -> Tensor:
         """Deviations (n, outputs) of cells with state (n, s)."""
-        look = self.look if torch.is_grad_enabled() else self._look_in_parts
         gate = 1 + torch.tanh(self.gate(state))[near.cell, 0]
-        value = look(near.gene, near.values) * gate
+        value = torch.cat(list(self._in_parts(near))) * gate
         flat = torch.zeros(len(state) * self.outputs, dtype=value.dtype, device=value.device)
         flat = flat.scatter(0, near.cell * self.outputs + near.gene, value)
         return flat.view(len(state), self.outputs)
@@ -110,16 +109,17 @@ class Neighbourhood(nn.Module):
         seen = nn.functional.gelu(seen * (1 + scale) + shift) - nn.functional.gelu(shift)
         return self.read(seen.flatten(1), gene)
 
-    def _look_in_parts(self, gene: Tensor, values: Tensor) -> Tensor:
-        """The same in parts of one size, which bounds memory and keeps a window's bits its own."""
-        said = [gene.new_zeros(0, dtype=values.dtype)]
-        for start in range(0, len(gene), WINDOWS_AT_ONCE):
-            some = slice(start, start + WINDOWS_AT_ONCE)
-            short = WINDOWS_AT_ONCE - len(gene[some])
-            padded = nn.functional.pad(values[some], (0, 0, 0, short))
-            part = self.look(nn.functional.pad(gene[some], (0, short)), padded)
-            said.append(part[: len(gene[some])])
-        return torch.cat(said)
+    def _in_parts(self, near: Near) -> Iterator[Tensor]:
+        """What windows say, in parts of one size: memory is bounded, a window's bits are its own."""
+        yield near.values.new_zeros(0)
+        for start in range(0, len(near.gene), WINDOWS_AT_ONCE):
+            gene, values = (a[start : start + WINDOWS_AT_ONCE] for a in (near.gene, near.values))
+            short = WINDOWS_AT_ONCE - len(gene)
+            padded = (
+                nn.functional.pad(gene, (0, short)),
+                nn.functional.pad(values, (0, 0, 0, short)),
+            )
+            yield self.look(*padded)[: len(gene)]
 
 
 class Network(nn.Module):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scgx.errors import InputError
 from scgx.learn.loop import History, Loss, Settings, Source, fit_network
 from scgx.learn.prepared import Fed
 from scgx.progress import Report
@@ -153,7 +154,10 @@ def train(
 
 
 def load(network: nn.Module, arrays: dict[str, np.ndarray]) -> None:
-    """Put weights back, bit for bit."""
+    """Put weights back, bit for bit; InputError where they are not those of this network."""
+    wanted = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    if {k: v.shape for k, v in arrays.items()} != wanted:
+        raise InputError("its weights do not fit its settings", fix="train it again")
     network.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
     network.eval()
 
