@@ -320,17 +320,24 @@ def _half_precision(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def _deterministic(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeded generators and deterministic kernels inside; everything as it was outside."""
+    """Seeded generators and deterministic kernels inside; everything as it was outside.
+
+    One thread computes on the CPU: sums then come out the same whatever --threads says, and small
+    networks lose little by it.
+    """
+    threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+        torch.set_num_threads(1)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+            torch.set_num_threads(threads)
 
 
 def _keep(run: _Run, path: Path, report: Report) -> None:

@@ -12,7 +12,7 @@ from scgx.learn.windows import Gathered
 from scgx.models._mlp_net import Body, Committee, Shape, Start, squared_error
 
 ROWS_AT_ONCE = 64  # cells whose windows are gathered together when predicting
-WINDOWS_AT_ONCE = 4_096
+WINDOWS_AT_ONCE = 1_024
 SMALL = 0.1  # first weights of the read-out, so that training starts near the committee alone
 
 
