@@ -86,8 +86,9 @@ def test_the_reader_sees_what_anndata_sees(name: str, real_data: Path) -> None:
         assert ours.has("X") == (theirs.X is not None)
         if theirs.X is not None:
             np.testing.assert_array_equal(whole(ours, "X"), plain(theirs.X))
-        assert set(ours.keys("layers")) == set(theirs.layers)
-        for key in theirs.layers:
+        layers = set(theirs.layers) - {None}  # X, in anndata 0.13
+        assert set(ours.keys("layers")) == layers
+        for key in layers:
             np.testing.assert_array_equal(whole(ours, f"layers/{key}"), plain(theirs.layers[key]))
 
 
@@ -127,7 +128,7 @@ def same_cells(ours: "anndata.AnnData", theirs: "anndata.AnnData") -> None:
     for slot in ALIGNED:
         mine, other = getattr(ours, slot), getattr(theirs, slot)
         assert set(mine) == set(other), slot
-        for key in other:
+        for key in set(other) - {None}:
             same(mine[key], other[key], f"{slot}/{key}")
     assert (ours.raw is None) == (theirs.raw is None)
     if theirs.raw is not None:

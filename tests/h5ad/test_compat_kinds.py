@@ -131,7 +131,7 @@ ODD: dict[str, np.ndarray] = {
     "no features": np.zeros((9, 0), "f4"),
     "bool": files.counts() > 0,
     "float16": files.counts().astype("f2"),
-    "large uint64": np.where(files.counts() > 2, 2**63 + 1, 0).astype("u8"),
+    "large uint64": (files.counts() > 2) * np.uint64(2**63 + 1),
     "int8": files.counts().astype("i1"),
     "not a number": np.where(files.counts() > 4, np.nan, files.counts()),
     "big endian": files.counts().astype(">f4"),
