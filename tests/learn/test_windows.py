@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from scgx.h5ad.features import Features
-from scgx.learn.windows import basis, edges, genome_order, landmarks, near
+from scgx.learn.windows import basis, edges, gather, genome_order, landmarks, near
 
 
 def features(modality, rows):
@@ -109,3 +110,15 @@ def test_no_pair_at_all_is_an_empty_window():
     found = near(PEAKS.take(np.array([4])), GENES, reach=1000)
     assert len(found.gene) == len(found.feature) == len(found.distance) == 0
     assert basis(found, edges(1000, 2), (1, 4)).nnz == 0
+
+
+def test_gathered_windows_are_the_ones_in_which_something_is_open():
+    borders = edges(10_000, 3)
+    bins = len(borders) - 1
+    what = basis(near(PEAKS, GENES, reach=10_000), borders, (5, 4))
+    x = sparse.csr_array(np.array([[1, 1, 0, 1, 0], [0, 0, 1, 0, 1]], np.float32))
+    found = gather(x, what, bins)
+    dense = np.log1p((x @ what).toarray().reshape(2, 4, bins))
+    assert found.cell.tolist() == [0, 0] and found.gene.tolist() == [0, 1]
+    assert (found.values == dense[found.cell, found.gene]).all()
+    assert dense.sum() == pytest.approx(found.values.sum())
