@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     sys.unraisablehook = _again
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries, to their programmers; PYTHONWARNINGS shows them
+        warnings.simplefilter("ignore")  # of libraries; PYTHONWARNINGS shows them
     from scgx import invocation
 
     invocation.remember(["scgx", *arguments])
