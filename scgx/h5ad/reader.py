@@ -204,7 +204,8 @@ _OPTIONS = {"rdcc_nbytes": 1 << 20, "locking": False}
 @contextlib.contextmanager
 def open_hdf5(path: Path, memory: int, name: str) -> Iterator[h5py.File]:
     """An HDF5 file, inspected before use; errors of HDF5 while it is open are named."""
-    heaps.check(path, name)
+    if trailer.check(path).state != "whole":
+        heaps.check(path, name)
     try:
         file = h5py.File(path, "r", **_OPTIONS)
     except (OSError, ValueError, RuntimeError) as error:
