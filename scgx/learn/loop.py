@@ -10,13 +10,9 @@ optimiser, generators and counters is the whole state, and a resumed run ends bi
 that was never interrupted. Checkpoints are a zip of JSON and safetensors, never a pickle.
 """
 
-import io
 import json
 import math
-import os
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,8 +24,8 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from scgx.errors import DataError, InputError, MachineError, UsageError
-from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.errors import DataError, MachineError, UsageError
+from scgx.learn.checkpoint import keep, pack, read
 from scgx.progress import Report
 
 
@@ -105,7 +101,7 @@ def fit_network(
             while not run.finished():
                 report.log(run.epoch())
                 if checkpoint is not None:
-                    _keep(run, checkpoint, report)
+                    keep(checkpoint, run.save(), report, what=f"epoch {len(run.records)}")
                 advance(1)
         network.load_state_dict(run.best)
         network.cpu().eval()
@@ -261,16 +257,11 @@ class _Run:
             "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
             "records": self.records,
         }
-        pile = io.BytesIO()
-        with zipfile.ZipFile(pile, "w") as archive:
-            archive.writestr("checkpoint.json", json.dumps(plain, sort_keys=True))
-            packed = pack_arrays({k: v.cpu().numpy() for k, v in arrays.items()})
-            archive.writestr("arrays.safetensors", packed)
-        return pile.getvalue()
+        return pack(plain, {k: v.cpu().numpy() for k, v in arrays.items()})
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint stopped; refuse one of other data or settings."""
-        plain, arrays = _read(path)
+        plain, arrays = read(path)
         if plain.get("of") != self.name():
             raise DataError(
                 "the checkpoint belongs to other data or settings",
@@ -338,30 +329,3 @@ def _deterministic(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
             torch.set_num_threads(threads)
-
-
-def _keep(run: _Run, path: Path, report: Report) -> None:
-    """Replace the checkpoint whole; a full disk costs the checkpoint, not the training."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            temporary = file.name
-            file.write(run.save())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        report.warn(f"no checkpoint of epoch {len(run.records)}: {error}")
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            plain = json.loads(archive.read("checkpoint.json"))
-            return plain, unpack_arrays(archive.read("arrays.safetensors"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InputError("is not a checkpoint of scgx", file=str(path)) from error

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from scgx.errors import DataError, InputError, MachineError, UsageError  # noqa: E402
-from scgx.learn import loop  # noqa: E402
+from scgx.learn import checkpoint  # noqa: E402
 from scgx.learn.loop import Settings, fit_network, rate  # noqa: E402
 from scgx.progress import Report  # noqa: E402
 
@@ -169,6 +169,8 @@ def test_a_checkpoint_holds_no_pickle_and_something_else_is_no_checkpoint(tmp_pa
     with zipfile.ZipFile(kept) as archive:
         assert sorted(archive.namelist()) == ["arrays.safetensors", "checkpoint.json"]
         assert json.loads(archive.read("checkpoint.json"))["step"] == 6 * 5
+    with pytest.raises(InputError, match="no checkpoint to go on from"):
+        fit(resume=tmp_path / "none.ckpt")
     kept.write_bytes(b"nothing")
     with pytest.raises(InputError, match="is not a checkpoint"):
         fit(resume=kept)
@@ -181,7 +183,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(tmp_path, mon
     def full(*paths):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(loop.os, "replace", full)
+    monkeypatch.setattr(checkpoint.os, "replace", full)
     _, history, _ = fit(checkpoint=kept)
     assert len(history.records) == SETTINGS.epochs
     assert kept.read_bytes() == b"old"

@@ -1,0 +1,57 @@
+"""The state of a training run as one file: a zip of JSON and safetensors, replaced whole."""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scgx.errors import InputError
+from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.progress import Report
+
+
+def pack(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """JSON values and named arrays as one zip."""
+    pile = io.BytesIO()
+    with zipfile.ZipFile(pile, "w") as archive:
+        archive.writestr("checkpoint.json", json.dumps(plain, sort_keys=True))
+        archive.writestr("arrays.safetensors", pack_arrays(arrays))
+    return pile.getvalue()
+
+
+def keep(path: Path, state: bytes, report: Report, *, what: str) -> None:
+    """Replace the checkpoint whole; a full disk costs the checkpoint, not the training."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            temporary = file.name
+            file.write(state)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        report.warn(f"no checkpoint of {what}: {error}")
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `pack` was given; InputError where there is no checkpoint, or something else."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            plain = json.loads(archive.read("checkpoint.json"))
+            return plain, unpack_arrays(archive.read("arrays.safetensors"))
+    except FileNotFoundError:
+        raise InputError(
+            "no checkpoint to go on from", fix="train without --resume", file=str(path)
+        ) from None
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InputError("is not a checkpoint of scgx", file=str(path)) from error
