@@ -84,6 +84,7 @@ def annotate_coords(
         raise UsageError("more than one annotation", fix="give --gtf, --bed or --annotation")
     if "-" in (gtf, bed) and input == "-":
         raise UsageError("'-' is given twice", fix="name one of the files")
+    streams.apart(report, input, output, *[name for name in (gtf, bed) if name])
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     with contextlib.ExitStack() as stack:

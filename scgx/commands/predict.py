@@ -50,6 +50,7 @@ def predict(
     streams.use_tmpdir(tmpdir)
     if model == "-" and input == "-":
         raise UsageError("model and cells cannot both be stdin", fix="name one of them")
+    streams.apart(output, model, input)
     with (
         streams.source(model) as trained,
         streams.source(input) as src,

@@ -77,6 +77,8 @@ def score(
     """
     if [truth, *guesses, train].count("-") > 1:
         raise UsageError("only one of the files can be stdin", fix="name the others by path")
+    for written in (table, plot):
+        streams.apart(written, truth, *guesses, *([train] if train is not None else []))
     budget = parse_memory(memory)
     if plot is not None:
         from scgx import plots

@@ -80,6 +80,8 @@ def train(
         progress.table("", ["knob", "type", "default", "what"], described.describe(kind))
         return
     streams.glance(input)
+    for written in (output, log, plot):
+        streams.apart(written, input)
     from scgx.learn.threads import limit
 
     limit(threads)
@@ -90,6 +92,12 @@ def train(
     settings = settings_of(
         model, list(set_ or []), config, covariates=covariate, epochs=epochs, device=device
     )
+    if (resume or log or plot) and not hasattr(settings, "epochs"):
+        from scgx.errors import UsageError
+
+        raise UsageError(
+            f"model {model!r} does not train in epochs", fix="leave --log, --plot and --resume out"
+        )
     weight = missing_weight(na)
     names = read_names(targets)
     checkpoint = None if output == "-" else Path(f"{output}.checkpoint")

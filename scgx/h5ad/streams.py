@@ -66,6 +66,19 @@ def glance(*arguments: str) -> None:
             raise InputError("no such file", fix=_nearby(Path(name)), file=name)
 
 
+def apart(written: str | os.PathLike[str] | None, *read: str | os.PathLike[str]) -> None:
+    """Refuse to put something of another kind, such as a model, in the place of what is read."""
+    for name in read:
+        if written is None or "-" in (written, name):
+            continue
+        if os.path.realpath(written) == os.path.realpath(name):
+            raise UsageError(
+                "is read, and would be replaced by something else",
+                fix="name another output",
+                file=os.fspath(written),
+            )
+
+
 @contextlib.contextmanager
 def source(argument: str | os.PathLike[str]) -> Iterator[Source]:
     """Open an input for random access; spools what cannot seek."""
@@ -296,6 +309,7 @@ def _nearby(path: Path) -> str | None:
     import difflib
 
     with contextlib.suppress(OSError):
-        near = difflib.get_close_matches(path.name, os.listdir(path.parent or "."), n=1)
+        beside = [name for name in os.listdir(path.parent or ".") if name != path.name]
+        near = difflib.get_close_matches(path.name, beside, n=1)
         return f"did you mean {near[0]!r}?" if near else None
     return None

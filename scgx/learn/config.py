@@ -6,6 +6,7 @@ field's type is an error that says which type it is.
 
 import dataclasses
 import inspect
+import math
 import re
 import tomllib
 import types
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from scgx.errors import InputError, UsageError
 from scgx.registry import suggest
+
+_OPTIONS = {"covariates": "covariate"}
 
 
 def build(
@@ -43,8 +46,15 @@ def build(
             continue
         if key not in fields:
             model = kind.__module__.rsplit(".", 1)[-1].replace("_", "-")
-            raise UsageError(f"model {model!r} has no {key}", fix=f"leave --{key} out")
+            raise UsageError(
+                f"model {model!r} has no {key}", fix=f"leave --{_OPTIONS.get(key, key)} out"
+            )
         values[key] = value
+    for key, value in values.items():
+        default = fields[key].default
+        low = min(0, default) if isinstance(default, int | float) else 0
+        if isinstance(value, int | float) and not low <= value < math.inf:
+            raise UsageError(f"{key}={value} is no number from {low:g} upwards")
     return kind(**values)
 
 

@@ -94,6 +94,8 @@ def choose_features(found: Artifact, wanted: str | None) -> np.ndarray:
     names = found.header.outputs.names
     if wanted is None:
         return np.arange(len(names))
+    if wanted.lstrip("+-").isdigit() and int(wanted) < 1:
+        raise UsageError(f"--features {wanted} keeps none", fix="name a file, or a number from 1")
     if wanted.isdigit():
         order = np.argsort(-found.summary["train_var"], kind="stable")
         return np.sort(order[: int(wanted)])

@@ -78,6 +78,11 @@ def test_genes_may_be_missing_and_in_another_order(demo, forked):
         ("predict ridge.scgx s.h5ad --rows some", 2, "no part"),
         ("predict - -", 2, "stdin"),
         ("train ridge s.h5ad --from atac --na maybe", 2, "--na"),
+        ("train ridge s.h5ad --from atac --set rank=-3", 2, "rank=-3"),
+        ("train ridge s.h5ad --from atac --covariate sex", 2, "leave --covariate out"),
+        ("train ridge s.h5ad --from atac --plot no.png", 2, "does not train in epochs"),
+        ("train ridge s.h5ad --from atac --log s.h5ad", 2, "would be replaced"),
+        ("predict ridge.scgx s.h5ad --features 0", 2, "--features"),
         ("train ridge s.h5ad --from atac --memory much", 2, "--memory"),
     ],
 )
@@ -87,6 +92,23 @@ def test_mistakes_get_one_line_and_their_code(demo, forked, line, code, words):
     assert done.code == code, done.err
     assert words in done.err and "Traceback" not in done.err
     assert sorted(p.name for p in demo.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train mean s.h5ad --from atac --to rna -o s.h5ad",
+        "predict ridge.scgx s.h5ad -o s.h5ad",
+        "predict ridge.scgx s.h5ad -o ridge.scgx",
+        "score s.h5ad s.h5ad --table s.h5ad",
+        "annotate-coords s.h5ad --report s.h5ad -o never",
+    ],
+)
+def test_inputs_are_not_replaced_by_something_else(demo, forked, line):
+    before = {p.name: p.stat().st_mtime_ns for p in demo.iterdir()}
+    done = forked(*line.split(), cwd=demo)
+    assert done.code == 2 and "would be replaced" in done.err
+    assert {p.name: p.stat().st_mtime_ns for p in demo.iterdir()} == before
 
 
 def test_info_log_and_check_know_models_and_cells(demo, forked):

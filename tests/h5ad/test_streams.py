@@ -73,6 +73,18 @@ def test_a_temporary_file_may_be_renamed_away(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["kept"]
 
 
+def test_what_is_read_is_not_replaced_by_something_else(tmp_path: Path) -> None:
+    cells = tmp_path / "cells.h5ad"
+    cells.write_bytes(b"cells")
+    (tmp_path / "link").symlink_to(cells)
+    streams.apart("-", "-", cells)
+    streams.apart(None, cells)
+    streams.apart(tmp_path / "other", "-", cells)
+    for written in (cells, tmp_path / "link", tmp_path / "." / "cells.h5ad"):
+        with pytest.raises(UsageError, match="would be replaced"):
+            streams.apart(written, "-", cells)
+
+
 def test_refusals_have_their_codes(tmp_path: Path) -> None:
     with pytest.raises(UsageError), streams.sink(tmp_path):
         pass

@@ -19,6 +19,7 @@ class Knobs:
     head: Literal["shared", "per-gene"] = "shared"
     limit: int | None = None
     epochs: int = 3
+    share: float = -1.0  # below 0 chooses
 
 
 def test_words_become_values_of_the_field_type():
@@ -36,6 +37,16 @@ def test_an_unknown_key_suggests_the_nearest():
 def test_a_value_of_another_type_is_a_usage_error(word):
     with pytest.raises(UsageError):
         config.build(Knobs, [word], None, {})
+
+
+@pytest.mark.parametrize("word", ["rank=-1", "rate=nan", "rate=inf", "rate=-0.5", "limit=-2"])
+def test_a_number_that_no_knob_can_be_is_a_usage_error(word):
+    with pytest.raises(UsageError, match="no number from 0"):
+        config.build(Knobs, [word], None, {})
+
+
+def test_a_knob_below_zero_by_default_may_be_so():
+    assert config.build(Knobs, ["share=-1"], None, {}).share == -1
 
 
 def test_toml_comes_before_set_and_both_are_checked(tmp_path):
