@@ -112,6 +112,15 @@ def test_commands_join_into_a_line_of_shell(whole: Path, tmp_path: Path) -> None
     assert (ended.code, b'"features": 15' in ended.out) == (0, True), ended.err
 
 
+def test_check_reads_what_comes(whole: Path, forked: Zygote) -> None:
+    data = whole.read_bytes()
+    assert (forked("check", "-", feed=data).code, forked("check", "-", stdin=whole).code) == (0, 0)
+    assert forked("check", "-", feed=data[:-99]).code == 4
+    assert forked("check", "-").code == 8
+    ended = shell('scgx check <(cat "$1") "$1"', [whole])
+    assert (ended.code, ended.out.count(b"unsigned")) == (0, 2), ended
+
+
 def test_a_failed_command_fails_the_whole_line(whole: Path, tmp_path: Path) -> None:
     """Nothing reaches the pipe after an error, and the next command asks what happened."""
     line = (

@@ -14,7 +14,9 @@ _BITS = {"missing": 1, "kind": 2, "truncated": 4, "corrupt": 8, "unsigned": 0, "
 
 
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="h5ad or .scgx files")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="h5ad or .scgx files; one may be -")
+    ],
     json: opt.JsonOpt = False,
     quiet: opt.QuietOpt = False,
 ) -> None:
@@ -43,7 +45,7 @@ def check(
 
 def _look_at(name: str) -> tuple[str, str]:
     """State and detail of one file; one that is not there is answered before anything is loaded."""
-    if not Path(name).is_file():
+    if name != "-" and not Path(name).exists():
         return "missing", "no such file"
     from scgx.learn.describe import verdict_of
 

@@ -49,14 +49,14 @@ def records_of(path: Path, name: str) -> list[dict[str, object]]:
 
 def verdict_of(name: str) -> Verdict:
     """Whole, truncated, corrupt or unsigned; `kind` for what is neither cells nor a model."""
-    if name == "-":
+    if name == "-" or Path(name).is_fifo():
         try:
             with streams.source(name) as src:
                 return _verdict(src.path, src.name)
         except InputError as error:
             return _refused(error)
     if not Path(name).is_file():
-        return Verdict("missing", "no such file")
+        return Verdict("missing", "no file")
     return _verdict(Path(name), name)
 
 
