@@ -33,14 +33,14 @@ _ENTRIES = 20_000_000
 def replicate(
     truth: Cells,
     pairing: Pairing,
-    units: str,
+    read: Reading,
     design: Design,
     metrics: Sequence[str],
     *,
     seed: int,
 ) -> dict[str, Spread] | None:
     """Each metric's mean and deviation over five thinnings; None where there are no counts."""
-    how = from_counts(units)
+    how = from_counts(read.units)
     try:
         counts = counts_of(truth, counts_key(truth, pairing.modality), pairing)
     except DataError:
@@ -49,6 +49,8 @@ def replicate(
         counts = counts_of(truth, "X", pairing, normalize.counts_from_log1p)
     if how is None or counts is None:
         return None
+    if read.units == "log1p-cp10k" and not read.depth:
+        counts = counts._replace(scale=stored_scale(truth, read.key, counts, pairing))
     some = counts.chosen
     inside = replace(
         design, parts=np.zeros(len(some), dtype=np.intp), weights=np.zeros((0, 1)), rival=None,
@@ -69,12 +71,16 @@ def replicate(
 
 
 class Counts(NamedTuple):
-    """Counts of some scored cells: CSR over the whole modality, and their recorded totals."""
+    """Counts of some scored cells: CSR over the whole modality, and their recorded totals.
+
+    `scale`: what a cell is divided by, per its total.
+    """
 
     matrix: sparse.csr_array
     totals: Array
     scored: Array
     chosen: Array
+    scale: Array
 
 
 def counts_of(
@@ -107,7 +113,23 @@ def counts_of(
         totals = np.where(np.isfinite(recorded), np.maximum(recorded, totals), totals)
     place = {int(column): i for i, column in enumerate(order)}
     scored = np.array([place[int(column)] for column in columns])
-    return Counts(matrix, totals, scored, chosen)
+    return Counts(matrix, totals, scored, chosen, np.ones(len(chosen)))
+
+
+def stored_scale(truth: Cells, key: str, counts: Counts, pairing: Pairing) -> Array:
+    """1 where the stored values are CP10k of these counts; else what their own size factors were,
+    for totals before a choice of genes, or factors of scran, lie on another scale.
+    """
+    rows = pairing.rows[counts.chosen]
+    ordered = np.argsort(rows, kind="stable")
+    columns = columns_of(truth, pairing.modality)
+    linear = np.zeros(len(rows))
+    for block in truth.blocks(key, rows=rows[ordered], columns=columns):
+        sums = np.asarray(np.expm1(sparse.csr_array(block.X)).sum(axis=1)).ravel()
+        linear[ordered[block.start : block.start + len(sums)]] = sums
+    divisor = 10_000 * np.asarray(counts.matrix.sum(axis=1)).ravel()
+    known = (linear > 0) & (counts.totals > 0)
+    return np.divide(divisor, linear * counts.totals, out=np.ones(len(rows)), where=known)
 
 
 def halves(counts: Counts, reading: Reading, *, seed: int) -> Iterator[tuple[Held, Held]]:
@@ -120,18 +142,17 @@ def halves(counts: Counts, reading: Reading, *, seed: int) -> Iterator[tuple[Hel
         first = rng.binomial(data, 0.5)
         unseen = rng.binomial(np.maximum(rest, 0), 0.5)
         yield (
-            _half(whole, first, unseen, counts.scored, reading),
-            _half(whole, data - first, np.maximum(rest, 0) - unseen, counts.scored, reading),
+            _half(counts, first, unseen, reading),
+            _half(counts, data - first, np.maximum(rest, 0) - unseen, reading),
         )
 
 
-def _half(
-    whole: sparse.csr_array, data: Array, unseen: Array, scored: Array, reading: Reading
-) -> Held:
+def _half(counts: Counts, data: Array, unseen: Array, reading: Reading) -> Held:
+    whole = counts.matrix
     half = sparse.csr_array((data, whole.indices, whole.indptr), shape=whole.shape)
-    totals = np.asarray(half.sum(axis=1)).ravel() + unseen
+    totals = (np.asarray(half.sum(axis=1)).ravel() + unseen) * counts.scale
     made = sparse.csr_array(reading.convert(half, totals.astype(np.float64)))
-    return Held(sparse.csc_array(made)[:, scored])
+    return Held(sparse.csc_array(made)[:, counts.scored])
 
 
 def _per_row(truth: Cells, key: str) -> int:

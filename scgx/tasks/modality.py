@@ -94,7 +94,7 @@ def score(ask: Request) -> Scores:
         (g.name, rows) for g, rows in zip(pairing.guesses, ground.guesses, strict=True)
     ]
     shown += [(one.name, one.rows) for one in candidates]
-    sampled = replicate(ask.truth, pairing, ground.how.units, plain, metrics, seed=ask.seed)
+    sampled = replicate(ask.truth, pairing, ground.how, plain, metrics, seed=ask.seed)
     if sampled is None:
         ground.notes.append("no whole counts in the truth: no replicate ceiling")
     return Scores(

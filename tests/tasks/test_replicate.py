@@ -11,7 +11,7 @@ from scgx.h5ad.reader import open_cells
 from scgx.h5ad.writer import create
 from scgx.tasks._conversion import from_counts
 from scgx.tasks._pairing import Pairing
-from scgx.tasks._replicate import SEEDS, counts_of, halves
+from scgx.tasks._replicate import SEEDS, counts_of, halves, stored_scale
 
 
 def write(
@@ -78,3 +78,20 @@ def test_a_recorded_total_is_thinned_too(tmp_path, counts):
 def test_values_that_are_not_whole_have_no_replicate(tmp_path, counts):
     with open_cells(write(tmp_path / "a.h5ad", counts + 0.5, np.arange(60))) as cells:
         assert counts_of(cells, "X", pairing(np.arange(60), 8)) is None
+
+
+@pytest.mark.parametrize("factor", [1.0, 50.0])
+def test_a_replicate_is_on_the_scale_of_the_stored_values(tmp_path, counts, factor):
+    order = np.random.default_rng(2).permutation(60)
+    sums = counts.sum(axis=1)
+    linear = counts / (sums[:, None] * factor) * 1e4
+    with open_cells(write(tmp_path / "counts.h5ad", counts, order)) as cells:
+        held = counts_of(cells, "X", pairing(order, 8))
+    with open_cells(write(tmp_path / "stored.h5ad", np.log1p(linear), order)) as cells:
+        scale = stored_scale(cells, "X", held, pairing(order, 8))
+    np.testing.assert_allclose(scale, factor, rtol=1e-5)
+    one, other = next(iter(halves(held._replace(scale=scale), from_counts("log1p-cp10k"), seed=0)))
+    for half in (one, other):
+        np.testing.assert_allclose(
+            np.expm1(half.panel(slice(0, 8))).sum(1), 1e4 / factor, rtol=1e-4
+        )
