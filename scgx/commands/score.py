@@ -11,7 +11,7 @@ import typer
 from scgx import progress
 from scgx.commands import _options as opt
 from scgx.commands._completion import models
-from scgx.errors import UsageError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
@@ -113,7 +113,11 @@ def score(
             per=list(per or []), modality=modality, units=units, layer=layer,
             picture=plot is not None, seed=seed, memory=budget, say=progress.say,
         )  # fmt: skip
-        scores = module.score(request)
+        try:
+            scores = module.score(request)
+        except DataError as error:
+            error.file = error.file or measured.name  # and not the file that was opened last
+            raise
         for note in scores.notes:
             progress.say(note)
         if rows_to is not None:

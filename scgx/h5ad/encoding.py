@@ -201,6 +201,8 @@ def read_value(item: h5py.Group | h5py.Dataset) -> object:
 def write_value(group: h5py.Group, name: str, value: object) -> None:
     """A value of uns: dict, str, bool, number, array of numbers, list or array of str."""
     if isinstance(value, Mapping):
+        if isinstance(group.get(name), h5py.Dataset):
+            del group[name]
         item = group.require_group(name)
         _mark(item, "dict", "0.1.0")
         for key, inner in value.items():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scgx import __version__, invocation
+from scgx.errors import InputError
 from scgx.h5ad.reader import Cells
 from scgx.h5ad.writer import Writer
 
@@ -19,7 +20,12 @@ Units = Mapping[str, Mapping[str, str]]
 def records(cells: Cells) -> list[dict[str, object]]:
     """The history of a file, oldest first."""
     lines = cells.scgx.get("history", [])
-    found = [json.loads(line) for line in np.atleast_1d(np.asarray(lines, dtype=object)).tolist()]
+    try:
+        found = [json.loads(line) for line in np.atleast_1d(np.asarray(lines, object)).tolist()]
+    except (ValueError, TypeError):
+        raise InputError(
+            "uns['scgx/history'] is no list of JSON", fix="remove uns['scgx']", file=cells.name
+        ) from None
     return [record for record in found if isinstance(record, dict)]
 
 

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from scipy import sparse
 
-from scgx.errors import DataError, InputError, MachineError, ScgxError
+from scgx.errors import DataError, InputError, MachineError, ScgxError, UsageError
 from scgx.h5ad import heaps, lengths, safety, sniff, trailer
 from scgx.h5ad.blocks import Block
 from scgx.h5ad.encoding import read_frame, read_value
@@ -220,8 +220,8 @@ def _naming(name: str) -> Iterator[None]:
     """HDF5's own errors become one line that names the file; ours get the file if they lack it."""
     try:
         yield
-    except MachineError:
-        raise  # about the output, and not about this file
+    except (MachineError, UsageError):
+        raise  # about the output or the command line, and not about this file
     except ScgxError as error:
         error.file = error.file or name
         raise

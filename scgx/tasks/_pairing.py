@@ -186,6 +186,9 @@ def _features(truth: Cells, guesses: Sequence[Cells], modality: str | None) -> t
     return columns[order], chosen
 
 
+_TAKEN = ("truth", "replicate")  # columns of their own, in tables and JSON
+
+
 def _labels(guesses: Sequence[Cells]) -> list[str]:
     """A short, unique name for each guess: its model, else its file."""
     labels: list[str] = []
@@ -196,7 +199,7 @@ def _labels(guesses: Sequence[Cells]) -> list[str]:
         label = str(facts.get("name") or file or "guess")
         if label in labels and file not in labels:
             label = file
-        while label in labels:
+        while label in (*labels, *_TAKEN):
             label += "'"
         labels.append(label)
     return labels

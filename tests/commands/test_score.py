@@ -224,6 +224,14 @@ def test_several_guesses_stand_side_by_side_under_their_own_names(files, tmp_pat
     assert sum("beats the best baseline" in line for line in out.splitlines()) == 2
 
 
+def test_no_guess_goes_by_the_name_of_a_column_of_ours(files, tmp_path, capsys):
+    names = [tmp_path / "truth.h5ad", tmp_path / "replicate.h5ad"]
+    more = [guess_of(truth_table()).write(name) for name in names]
+    out, _ = run(capsys, *files, *more, "--json")
+    kinds = json.loads(out)["kinds"]
+    assert kinds["truth"] == "ceiling" and kinds["truth'"] == kinds["replicate'"] == "guess"
+
+
 class TestRefusals:
     def refused(self, capsys, *words, code=4) -> str:
         out, err = run(capsys, *words, code=code)
@@ -299,10 +307,10 @@ class TestRefusals:
     def test_an_unknown_column_baseline_or_task(self, files, capsys):
         for option in ("--label", "--per", "--covariate"):
             line = self.refused(capsys, *files, option, "donr")
-            assert "did you mean 'donor'?" in line
+            assert f"{files[0].name}: " in line and "did you mean 'donor'?" in line
         assert "no task named" in self.refused(capsys, *files, "--task", "modalty", code=2)
         line = self.refused(capsys, *files, "--baseline", "rigde", code=2)
-        assert "did you mean 'ridge'?" in line
+        assert "did you mean 'ridge'?" in line and ".h5ad" not in line
 
 
 def test_a_few_trained_names_of_another_study_are_left_out_and_counted(files, tmp_path, capsys):

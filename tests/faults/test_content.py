@@ -237,3 +237,22 @@ def test_a_bad_file_is_refused_in_one_line_and_the_old_output_stays(
     checked = forked("check", bad)
     assert checked.code in (0, 2, 8) and checked.err == ""
     assert max(ended.peak, shown.peak, checked.peak) < 500 * MIB
+
+
+def test_a_history_that_is_no_json_is_one_line(tmp_path: Path, forked: Zygote) -> None:
+    small = files.cells(tmp_path / "small.h5ad")
+    with h5py.File(small, "r+") as file:
+        put(file, "uns/scgx/history", np.array(["{bad"], dtype=object), dtype=h5py.string_dtype())
+    for command in (["log"], ["filter-chrom", "X", "-q"]):
+        ended = forked(*command, small, *(["-o", small.with_name("x")] if command[1:] else []))
+        assert ended.code == 3 and "uns['scgx/history'] is no list of JSON" in ended.line()
+
+
+def test_a_value_of_another_program_called_scgx_gives_way(tmp_path: Path, forked: Zygote) -> None:
+    small = files.cells(tmp_path / "small.h5ad")
+    with h5py.File(small, "r+") as file:
+        file.create_dataset("uns/scgx", data="hello", dtype=h5py.string_dtype())
+    done = small.with_name("x.h5ad")
+    assert forked("filter-chrom", "X", small, "-o", done).code == 0
+    with h5py.File(done) as file:
+        assert "history" in file["uns/scgx"]
