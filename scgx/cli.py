@@ -6,6 +6,7 @@ registered at once; `scgx --help` loads neither numpy nor h5py. A bug keeps its 
 
 import functools
 import inspect
+import io
 import os
 import signal
 import sys
@@ -103,6 +104,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     sys.unraisablehook = _again
+    if sys.stdout is None:
+        sys.stdout = _Closed()  # type: ignore[unreachable]
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries; PYTHONWARNINGS shows them
     from scgx import invocation
@@ -115,8 +118,8 @@ def main(argv: list[str] | None = None) -> None:
                 signal.signal(number, signal.SIG_DFL)  # nothing is left to clean up
     except KeyboardInterrupt:
         code = 130
-    except Terminated:
-        code = 143
+    except Terminated as ended:
+        code = 128 + ended.number
     if code == 0:
         return
     for stream in (sys.stdout, sys.stderr):
@@ -147,8 +150,8 @@ def run(arguments: list[str]) -> int:
         return 130
     except KeyboardInterrupt:
         return 130
-    except Terminated:
-        return 143
+    except Terminated as ended:
+        return 128 + ended.number
     except (ReaderGone, BrokenPipeError):
         return 141
     except MemoryError:
@@ -177,19 +180,30 @@ def _usage(error: typer.TyperException, arguments: list[str]) -> int:
     return getattr(error, "exit_code", 2)
 
 
+class _Closed(io.TextIOBase):
+    """A stdout that was closed (`>&-`): what a command says there is an error and no crash."""
+
+    def write(self, text: str, /) -> int:
+        raise MachineError("stdout is closed", fix="send it to a file")
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)
 
 
 def _again(event: "sys.UnraisableHookArgs") -> None:
     """An interrupt that fell into a destructor, where Python forgets it, comes again at once."""
     if isinstance(event.exc_value, KeyboardInterrupt | Terminated):
-        interrupt = isinstance(event.exc_value, KeyboardInterrupt)
-        number = signal.SIGINT if interrupt else signal.SIGTERM
-        signal.signal(signal.SIGALRM, _HEEDED[number])
+        number = getattr(event.exc_value, "number", signal.SIGINT)
+        handler = _HEEDED[number]
+        signal.signal(signal.SIGALRM, lambda _, frame: handler(number, frame))
         signal.setitimer(signal.ITIMER_REAL, 0.01)
     else:
         sys.__unraisablehook__(event)
 
 
-_HEEDED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
+_HEEDED = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: _terminate,
+    signal.SIGHUP: _terminate,
+}

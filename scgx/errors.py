@@ -71,4 +71,8 @@ class ReaderGone(BaseException):
 
 
 class Terminated(BaseException):
-    """SIGTERM; unwinds like Ctrl-C, so that temporary files go, and exits with 143."""
+    """SIGTERM or SIGHUP; unwinds like Ctrl-C, so that temporary files go, and exits 143 or 129."""
+
+    def __init__(self, number: int = 15) -> None:
+        super().__init__(number)
+        self.number = number

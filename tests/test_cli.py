@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +37,7 @@ ENDS = [
     (MemoryError(), 1, "not enough memory"),
     (KeyboardInterrupt(), 130, ""),
     (errors.Terminated(), 143, ""),
+    (errors.Terminated(signal.SIGHUP), 129, ""),
     (BrokenPipeError(), 141, ""),
     (errors.ReaderGone(), 141, ""),
 ]
@@ -113,10 +117,25 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert ended.err == ""
 
 
-def test_a_closed_stdout_is_one_line() -> None:
-    ended = shell("scgx fetch demo -q --cells 60 >&-")
-    assert ended.code in (1, 2)
-    assert "Traceback" not in ended.err
+@pytest.mark.parametrize("line", ["fetch demo -q --cells 60", "fetch --list", "--version"])
+def test_a_closed_stdout_is_one_line(line: str) -> None:
+    ended = shell(f"scgx {line} >&-")
+    assert ended.code == 1
+    assert "stdout is closed" in ended.err and ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_who_is_told_to_go_leaves_no_spool_behind(number: signal.Signals, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "scgx", "info", "--tmpdir", str(tmp_path)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE) as waiting:
+        assert waiting.stdin is not None
+        waiting.stdin.write(b"\x89HDF")
+        waiting.stdin.flush()
+        while not list(tmp_path.iterdir()):
+            time.sleep(0.01)
+        waiting.send_signal(number)
+        assert waiting.wait(20) == 128 + number
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
