@@ -118,6 +118,8 @@ def _root_in_zip(path: Path, name: str) -> str:
         raise InputError("is a damaged zip", file=name) from None
     if any(n.endswith((".pkl", "data.pkl")) for n in names):
         raise UnsafeError("is a zip with a pickle in it, which could run code", file=name)
+    if "scgx.json" in names:
+        raise InputError("is a model and no cells", fix="give the cells here", file=name)
     marks = [n for n in names if n.rsplit("/", 1)[-1] in (".zgroup", "zarr.json")]
     if not marks:
         raise InputError("is a zip and no zarr store", file=name)

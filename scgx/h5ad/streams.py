@@ -152,7 +152,9 @@ def _read(descriptor: int) -> bytes:
 
 
 def _refuse_text(head: bytes, name: str) -> None:
-    """A web page on a pipe is refused at once and not after a gigabyte of it."""
+    """A web page on a pipe, or /dev/zero, is refused at once and not after a gigabyte of it."""
+    if len(head) == 512 and not head.strip(b"\0"):
+        raise InputError("is nothing but zeros", file=name)
     if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
         raise InputError("is a web page and no data", file=name)
 

@@ -74,7 +74,7 @@ def test_genes_may_be_missing_and_in_another_order(demo, forked):
         ("train ridge s.h5ad", 2, "--to"),
         ("train ridge s.h5ad --from atac --to rna --targets none.txt", 3, "no such file"),
         ("predict s.h5ad s.h5ad", 3, "no model"),
-        ("predict ridge.scgx ridge.scgx", 3, "zip"),
+        ("predict ridge.scgx ridge.scgx", 3, "is a model and no cells"),
         ("predict ridge.scgx s.h5ad --rows some", 2, "no part"),
         ("predict - -", 2, "stdin"),
         ("train ridge s.h5ad --from atac --na maybe", 2, "--na"),

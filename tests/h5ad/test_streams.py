@@ -85,6 +85,11 @@ def test_what_is_read_is_not_replaced_by_something_else(tmp_path: Path) -> None:
             streams.apart(written, "-", cells)
 
 
+def test_a_device_that_never_ends_is_not_spooled() -> None:
+    with pytest.raises(InputError, match="zeros"), streams.source("/dev/zero"):
+        pass
+
+
 def test_refusals_have_their_codes(tmp_path: Path) -> None:
     with pytest.raises(UsageError), streams.sink(tmp_path):
         pass
