@@ -24,6 +24,9 @@ from scgx.errors import InputError
 
 T = TypeVar("T")
 _THREADS = min(4, os.cpu_count() or 1)
+_CHECKED = (
+    1_000_000  # bytes of a chunk whose checksum is exact here, deflated to a little more or not
+)
 _UNDONE = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
@@ -54,7 +57,9 @@ def _reader(dataset: h5py.Dataset) -> Callable[[int, int], np.ndarray]:
     if filters == []:
         return _Chunked(dataset).read
     undone = h5py.h5z.FILTER_DEFLATE in filters and set(filters) <= _UNDONE
-    if undone and len(set(filters)) == len(filters):
+    small = dataset.chunks[0] * dataset.dtype.itemsize <= _CHECKED
+    checked = h5py.h5z.FILTER_FLETCHER32 in filters
+    if undone and len(set(filters)) == len(filters) and (small or not checked):
         return _Filtered(dataset, filters).read
     return through_hdf5
 

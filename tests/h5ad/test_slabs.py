@@ -34,6 +34,16 @@ def test_every_layout_reads_as_hdf5_reads_it(tmp_path, layout, dtype):
             np.testing.assert_array_equal(slabs.read(lo, hi), values[lo:hi])
 
 
+@pytest.mark.parametrize("n", [260_000, 400_000])
+def test_the_checksum_of_a_large_chunk_is_left_to_hdf5(tmp_path, n):
+    values = np.random.default_rng(0).random(n, dtype="f4")
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        options = {"chunks": (n,), "compression": "gzip", "fletcher32": True}
+        file.create_dataset("x", data=values, **options)
+    with h5py.File(tmp_path / "f.h5") as file:
+        np.testing.assert_array_equal(Slabs(file["x"]).read(0, n), values)
+
+
 def test_chunks_never_written_are_the_fill_value(tmp_path):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file.create_dataset("x", (5000,), "f4", chunks=(1000,), fletcher32=True, fillvalue=3)
