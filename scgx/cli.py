@@ -138,7 +138,7 @@ def run(arguments: list[str]) -> int:
         for number, handler in _HEEDED.items():
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, handler)
-        wanted = "" if "_SCGX_COMPLETE" in os.environ else next(iter(arguments), "")
+        wanted = "" if wanted_completion() else next(iter(arguments), "")
         code = build(wanted)(args=arguments, prog_name="scgx", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except ScgxError as error:
@@ -154,6 +154,8 @@ def run(arguments: list[str]) -> int:
         return 128 + ended.number
     except (ReaderGone, BrokenPipeError):
         return 141
+    except SystemExit as ended:  # of typer: its help or a completion, whose reader may have left
+        return 141 if ended.code == 1 and not wanted_completion() else int(ended.code or 0)
     except MemoryError:
         progress.fail("not enough memory (lower --memory, or use a machine with more)")
         return MachineError.code
@@ -161,6 +163,11 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         progress.fail(f"{where}{(error.strerror or str(error)).lower()}")
         return MachineError.code
+
+
+def wanted_completion() -> bool:
+    """Is this a shell that asks what could be typed next?"""
+    return "_SCGX_COMPLETE" in os.environ
 
 
 def _usage(error: typer.TyperException, arguments: list[str]) -> int:

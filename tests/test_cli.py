@@ -159,3 +159,12 @@ def test_every_command_is_importable_from_the_package() -> None:
     for name in registry.names("commands"):
         assert callable(getattr(scgx, name.replace("-", "_")))
     assert not hasattr(scgx, "no_such_command")
+
+
+def test_a_call_from_python_is_recorded_as_the_line_it_stands_for():
+    from scgx import api, registry
+
+    words = {"model": "ridge", "input": "x", "source": "atac", "set_": ["rank=1", "penalty=2"]}
+    function = registry.load("commands", "train").train
+    found = api._words(function, words | {"resume": True, "seed": 3})
+    assert found == ("ridge x --from atac --set rank=1 --set penalty=2 --resume --seed 3".split())

@@ -107,7 +107,7 @@ def merge_obs(frames: Sequence[Frame], prefixes: Sequence[str]) -> Merged:
     """Put columns side by side; rows of all frames are the same cells, named as in the first.
 
     A column that several have is kept once where its values are equal, and under the prefix of each
-    where they differ.
+    where they differ; an empty prefix leaves a name as it is.
     """
     names = list(dict.fromkeys(name for frame in frames for name in frame.columns))
     columns: dict[str, Column] = {}
@@ -122,7 +122,7 @@ def merge_obs(frames: Sequence[Frame], prefixes: Sequence[str]) -> Merged:
         conflicts.append(name)
         for i in having:
             fresh = prefixes[i] + name
-            while fresh in taken or fresh in columns:
+            while (prefixes[i] and fresh in taken) or fresh in columns:
                 fresh += "_"
             columns[fresh] = frames[i][name]
     first = frames[0]

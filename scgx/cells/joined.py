@@ -100,8 +100,9 @@ def write(out: Writer, made: Plan, memory: int, *, as_mudata: bool) -> list[str]
 def with_metadata(cells: Cells, table: Frame, name: str) -> tuple[Frame, list[str]]:
     """obs of one file with a table of text beside it."""
     found = metadata.find(cells.obs_names, table, name)
-    merged = merge_obs([cells.obs, found.frame], ["OBS_", "META_"])
-    return merged.frame, [describe(found, name)]
+    merged = merge_obs([cells.obs, found.frame], ["", "META_"])
+    said = [f"{c} of {name} differs from obs and is META_{c}" for c in merged.conflicts]
+    return merged.frame, [describe(found, name), *said]
 
 
 def describe(found: metadata.Found, name: str) -> str:

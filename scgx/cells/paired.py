@@ -35,7 +35,7 @@ def kinds_of(cells: Sequence[Cells], given: str | None) -> list[Array]:
     kinds = [modalities(one.var) for one in cells]
     if words:
         kinds = [
-            np.full(len(k), parse_modality(w), object) for k, w in zip(kinds, words, strict=True)
+            np.full(len(k), _named(word), object) for k, word in zip(kinds, words, strict=True)
         ]
     for i, one in enumerate(kinds):
         for j in range(i):
@@ -43,9 +43,16 @@ def kinds_of(cells: Sequence[Cells], given: str | None) -> list[Array]:
             if alike:
                 raise DataError(
                     f"{cells[j].name} and {cells[i].name} both hold {', '.join(alike)}",
-                    fix="--as rna,activity says which is which; scgx concat stacks cells",
+                    fix="--as rna,activity says which is which",
                 )
     return kinds
+
+
+def _named(word: str) -> str:
+    try:
+        return parse_modality(word)
+    except DataError as error:
+        raise UsageError(f"--as: {error.what}", fix=error.fix) from None
 
 
 def pair_all(cells: Sequence[Cells], kinds: Sequence[Array], *, by_position: bool) -> Paired:

@@ -205,9 +205,10 @@ def _refuse_misplaced(
             raise UsageError(f"{option} is for demo", fix=f"{dataset.name} is as large as it is")
     parts = len(dataset.files) or 2
     if from_file and (dataset.recipe == "demo" or len(from_file) != parts):
-        needs = "none" if dataset.recipe == "demo" else str(parts)
+        if dataset.recipe == "demo":
+            raise UsageError("demo is drawn and read from no file", fix="leave --from-file out")
         raise UsageError(
-            f"{dataset.name} is made of {needs} files, --from-file names {len(from_file)}"
+            f"{dataset.name} is made of {parts} files, --from-file names {len(from_file)}"
         )
 
 

@@ -29,10 +29,14 @@ def log(
             sys.stdout.write(encoder.dumps(records, indent=1, sort_keys=True) + "\n")
             return
         lines = ["#!/bin/sh"]
-        for record in records:
+        for i, record in enumerate(records):
             inputs = record.get("inputs")
             names = inputs if isinstance(inputs, list) else []
-            read = ", ".join(f"{i['name']} ({str(i['id'])[:16]})" for i in names)
+            piped = bool(i) and [given["name"] for given in names] == ["stdin"]
+            if piped:  # it read what the command before it had written
+                lines[-1] += f" | {record['command']}"
+                continue
+            read = ", ".join(f"{given['name']} ({str(given['id'])[:16]})" for given in names)
             lines.append(
                 f"# {record['program']} {record['version']}" + (f"; read {read}" if read else "")
             )

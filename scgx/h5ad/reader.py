@@ -156,7 +156,7 @@ class Cells:
                 shown = ", ".join(map(repr, bad[:3].tolist()))
                 raise DataError(
                     f"{len(bad):,} {axis} names are empty or occur more than once: {shown}",
-                    fix="make them unique first (AnnData: obs_names_make_unique)",
+                    fix=f"make them unique first (AnnData: {axis}_names_make_unique)",
                     file=self.name,
                 )
 

@@ -24,7 +24,11 @@ def kind(path: Path, name: str) -> str:
         if any((path / mark).exists() for mark in (".zgroup", ".zattrs", "zarr.json")):
             return "zarr"
         if any(path.glob("matrix.mtx*")):
-            raise InputError("is a Matrix Market folder", fix="scgx transpose reads it", file=name)
+            raise InputError(
+                "is a Matrix Market folder",
+                fix="scanpy.read_10x_mtx reads it; write h5ad",
+                file=name,
+            )
         raise InputError("is a folder and no cells", file=name)
     with open(path, "rb") as file:
         head = file.read(4096)
@@ -49,8 +53,8 @@ def classify(head: bytes, name: str) -> str:
 
 
 _FIX = {
-    "text": "scgx transpose reads gene x cell text",
-    "Matrix Market text": "scgx transpose reads it",
+    "text": "AnnData reads text; write h5ad",
+    "Matrix Market text": "scanpy.read_10x_mtx reads its folder; write h5ad",
     "a Git-LFS pointer": "run git lfs pull",
     "a web page": "the download failed or needs a login",
     "a cut HDF5 file": "the file is truncated",
