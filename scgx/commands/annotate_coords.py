@@ -161,6 +161,8 @@ def _say(
         progress.say(f"{result.from_names:,} features placed by their names")
     if result.unplaced:
         progress.say(f"{result.unplaced:,} features have no place (chrom missing, start -1)")
+    else:
+        progress.say("every feature has a place")
     if found.unknown:
         shown = ", ".join(map(repr, list(found.unknown)[:3]))
         progress.say(f"{len(found.unknown):,} unknown chromosome names, kept as they are: {shown}")
