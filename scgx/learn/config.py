@@ -13,11 +13,22 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scgx.errors import InputError, UsageError
 from scgx.registry import suggest
 
 _OPTIONS = {"covariates": "covariate"}
+
+
+def knob(default: float, *, least: float = 0, most: float = math.inf) -> Any:
+    """A field of a Config with bounds, both of them allowed; a plain number goes from 0 upwards."""
+    return dataclasses.field(default=default, metadata={"least": least, "most": most})
+
+
+def bounds(field: "dataclasses.Field[Any]") -> tuple[float, float]:
+    """The least and the most that a number may be; infinity itself is never allowed."""
+    return field.metadata.get("least", 0), field.metadata.get("most", math.inf)
 
 
 def build(
@@ -51,11 +62,16 @@ def build(
             )
         values[key] = value
     for key, value in values.items():
-        default = fields[key].default
-        low = min(0, default) if isinstance(default, int | float) else 0
-        if isinstance(value, int | float) and not low <= value < math.inf:
-            raise UsageError(f"{key}={value} is no number from {low:g} upwards")
+        _check(fields[key], value)
     return kind(**values)
+
+
+def _check(field: "dataclasses.Field[Any]", value: object) -> None:
+    """Refuse a number outside the bounds of its field."""
+    least, most = bounds(field)
+    if isinstance(value, int | float) and not (least <= value <= most and value < math.inf):
+        range_ = f"from {least:g} upwards" if most == math.inf else f"from {least:g} to {most:g}"
+        raise UsageError(f"{field.name}={value} is no number {range_}")
 
 
 def describe(kind: type) -> list[tuple[str, str, str, str]]:

@@ -23,6 +23,7 @@ from scipy import sparse
 from scgx.learn import windows
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.loadings import Loadings
@@ -45,26 +46,26 @@ class Config:
     """What is looked at, how wide the network is, and how it is trained."""
 
     reach: int = 100_000  # base pairs on both sides of a gene's start; 0 looks at no window
-    scales: int = 8  # distance bins on each side
-    channels: int = 4  # of a convolution
-    depth: int = 3  # convolutions, each with twice the dilation of the one before
-    embedding: int = 4  # numbers that describe a gene
+    scales: int = knob(8, least=1)  # distance bins on each side
+    channels: int = knob(4, least=1)  # of a convolution
+    depth: int = knob(3, least=1, most=8)  # convolutions, each dilated twice as much as the last
+    embedding: int = knob(4, least=1)  # numbers that describe a gene
     head: Literal["shared", "per-gene"] = "shared"  # who reads the convolutions out
-    windows: int = 20_000  # at most so many windows are looked at in one step of training
-    rank: int = 20  # components of the target that the committee may use
-    state: int = 30  # components of the target that ridge on all features foresees
-    idf_power: float = 2.0  # inverse document frequency to this power weighs a peak in the ridge
+    windows: int = knob(20_000, least=1)  # at most so many are looked at in one step of training
+    rank: int = knob(20, least=1)  # components of the target that the committee may use
+    state: int = knob(30, least=1)  # components of the target that ridge on all features foresees
+    idf_power: float = knob(2.0, most=5)  # a peak weighs its idf ** this in the ridge
     penalty: float = 0.0  # of the ridge; 0 chooses among 4, 16, 64 by held-out error
-    hidden: int = 256  # units of a hidden layer of the committee
+    hidden: int = knob(256, least=1)  # units of a hidden layer of the committee
     layers: int = 2  # hidden layers of the committee
-    dropout: float = 0.3  # of hidden units
-    members: int = 3  # of the committee
-    power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
-    epochs: int = 20  # at most so many passes over the training rows
-    batch_size: int = 256  # cells per step; fewer where cells are few
-    lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
+    dropout: float = knob(0.3, most=0.99)  # of hidden units
+    members: int = knob(3, least=1)  # of the committee
+    power: float = knob(0.75, most=2)  # outputs are scaled by deviation ** power
+    epochs: int = knob(20, least=1)  # at most so many passes over the training rows
+    batch_size: int = knob(256, least=1)  # cells per step; fewer where cells are few
+    lr: float = knob(3e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
     weight_decay: float = 0.01  # of AdamW
-    patience: int = 6  # epochs without a better validation loss before stopping
+    patience: int = knob(6, least=1)  # epochs without a better validation loss before stopping
     covariates: tuple[str, ...] = ()  # obs columns that the network is told
     device: str = "auto"  # auto, cpu or cuda
 

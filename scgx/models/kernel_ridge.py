@@ -19,6 +19,7 @@ import numpy as np
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.config import knob
 from scgx.learn.curve import Curve, Shrinkage, evened
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
@@ -39,11 +40,11 @@ TO = {"rna", "atac", "adt", "activity"}
 class Config:
     """Sizes and shrinkage of both stages."""
 
-    components: int = 30  # of the outputs, predicted by both stages
-    seen: int = 20  # of these, the first so many are what stage two looks at
-    power: float = 0.7  # outputs are divided by their deviation to this power
-    neighbours: int = 15  # cells alike in the outputs whose mean stage one learns; 1 for none
-    idf_power: float = 2.0  # inverse document frequency to this power weighs a peak
+    components: int = knob(30, least=1)  # of the outputs, predicted by both stages
+    seen: int = knob(20, least=1)  # of these, the first so many are what stage two looks at
+    power: float = knob(0.7, most=2)  # outputs are divided by their deviation to this power
+    neighbours: int = knob(15, least=1)  # alike cells whose mean stage one learns; 1 for none
+    idf_power: float = knob(2.0, most=5)  # inverse document frequency to this power weighs a peak
     penalty: float = 0.0  # of stage one; 0 chooses among 4, 16, 64 by held-out error
     gamma: float = 0.0  # 1 / scale^2 of the RBF; 0 chooses among .35 and .7
     second_penalty: float = 0.0  # of stage two; 0 chooses among 1, 3, 10

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.config import knob
 from scgx.learn.lsi import Lsi
 from scgx.learn.model import CellBlock
 from scgx.learn.residual import training_targets
@@ -30,7 +31,7 @@ ROWS_AT_ONCE = 512
 class Config:
     """How many neighbours, in which space."""
 
-    rank: int = 50  # components in which cells are compared
+    rank: int = knob(50, least=1)  # components in which cells are compared
     neighbours: int = 0  # 0 chooses among 25, 50, 100, 200, 400
 
 

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import Lsi
@@ -36,18 +37,18 @@ TO = {"rna", "atac", "adt", "activity"}
 class Config:
     """The width of the network and how it is trained."""
 
-    components: int = 50  # of the input, by LSI
-    hidden: int = 256  # units of a hidden layer
+    components: int = knob(50, least=1)  # of the input, by LSI
+    hidden: int = knob(256, least=1)  # units of a hidden layer
     depth: int = 2  # hidden layers
-    rank: int = 20  # components of the target that the network may use
-    dropout: float = 0.3  # of hidden units
-    members: int = 3  # networks whose mean answers
-    power: float = 0.75  # outputs are scaled by their deviation ** power; 1 treats all alike
-    epochs: int = 30  # at most so many passes over the training rows
-    batch_size: int = 256  # cells per step; fewer where cells are few
-    lr: float = 3e-3  # highest learning rate; warms up, then falls along a cosine
+    rank: int = knob(20, least=1)  # components of the target that the network may use
+    dropout: float = knob(0.3, most=0.99)  # of hidden units
+    members: int = knob(3, least=1)  # networks whose mean answers
+    power: float = knob(0.75, most=2)  # outputs are scaled by deviation ** power
+    epochs: int = knob(30, least=1)  # at most so many passes over the training rows
+    batch_size: int = knob(256, least=1)  # cells per step; fewer where cells are few
+    lr: float = knob(3e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
     weight_decay: float = 0.01  # of AdamW
-    patience: int = 6  # epochs without a better validation loss before stopping
+    patience: int = knob(6, least=1)  # epochs without a better validation loss before stopping
     covariates: tuple[str, ...] = ()  # obs columns that the network is told
     device: str = "auto"  # auto, cpu or cuda
 

@@ -20,6 +20,7 @@ from scipy import sparse
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
 from scgx.learn.bayes import Kinds, score_kinds
+from scgx.learn.config import knob
 from scgx.learn.curve import Curve, Shrinkage, evened
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
@@ -45,27 +46,26 @@ NETWORK_SHARES = (0.0, 0.3, 0.6, 0.9)
 class Config:
     """Sizes and shrinkage of the evidence and of both heads."""
 
-    components: int = 30  # of the target
-    seen: int = 20  # of these, the first so many are what the heads look at
-    power: float = 0.7  # outputs are divided by their deviation to this power
-    neighbours: int = 15  # cells alike in the target whose mean the first stage learns
-    kinds: int = 15  # of cell, for naive Bayes
-    idf_power: float = 2.0  # inverse document frequency to this power weighs a peak
+    components: int = knob(30, least=1)  # of the target
+    seen: int = knob(20, least=1)  # of these, the first so many are what the heads look at
+    power: float = knob(0.7, most=2)  # outputs are divided by their deviation to this power
+    neighbours: int = knob(15, least=1)  # cells alike in the target whose mean stage one learns
+    kinds: int = knob(15, least=2)  # of cell, for naive Bayes
+    idf_power: float = knob(2.0, most=5)  # inverse document frequency to this power weighs a peak
     penalty: float = 0.0  # of the ridge; 0 chooses among 4, 16, 64 by held-out error
     gamma: float = 0.0  # 1 / scale^2 of the RBF; 0 chooses among .35 and .7
     second_penalty: float = 0.0  # of the RBF; 0 chooses among 1, 3, 10
     depth: float = 0.3  # weight of the cell's depth as evidence
-    network_share: float = -1.0  # of the answer, the kernel has the rest; below 0 chooses among
-    # 0, .3, .6 and .9 by the correlation on validation rows
-    hidden: int = 256  # units of a hidden layer of the committee
+    network_share: float = knob(-1.0, least=-1, most=1)  # of the answer; below 0 chooses
+    hidden: int = knob(256, least=1)  # units of a hidden layer of the committee
     layers: int = 2  # hidden layers
-    dropout: float = 0.3  # of hidden units
-    members: int = 4  # networks whose mean answers
-    epochs: int = 40  # at most so many passes over the training rows
-    batch_size: int = 256  # cells per step
-    lr: float = 2e-3  # highest learning rate; warms up, then falls along a cosine
+    dropout: float = knob(0.3, most=0.99)  # of hidden units
+    members: int = knob(4, least=1)  # networks whose mean answers
+    epochs: int = knob(40, least=1)  # at most so many passes over the training rows
+    batch_size: int = knob(256, least=1)  # cells per step
+    lr: float = knob(2e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
     weight_decay: float = 0.01  # of AdamW
-    patience: int = 10  # epochs without a better validation loss before stopping
+    patience: int = knob(10, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
 
 

@@ -1,6 +1,7 @@
 """Settings: types, hints, and that nothing unknown is swallowed."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import pytest
@@ -19,7 +20,7 @@ class Knobs:
     head: Literal["shared", "per-gene"] = "shared"
     limit: int | None = None
     epochs: int = 3
-    share: float = -1.0  # below 0 chooses
+    share: float = config.knob(-1.0, least=-1, most=1)  # below 0 chooses
 
 
 def test_words_become_values_of_the_field_type():
@@ -45,8 +46,52 @@ def test_a_number_that_no_knob_can_be_is_a_usage_error(word):
         config.build(Knobs, [word], None, {})
 
 
-def test_a_knob_below_zero_by_default_may_be_so():
+def test_a_knob_goes_to_its_bounds_and_no_further():
     assert config.build(Knobs, ["share=-1"], None, {}).share == -1
+    assert config.build(Knobs, ["share=1"], None, {}).share == 1
+    with pytest.raises(UsageError, match="share=1.5 is no number from -1 to 1"):
+        config.build(Knobs, ["share=1.5"], None, {})
+
+
+def _numeric_knobs():
+    for name in registry.names("models"):
+        kind = registry.load("models", name).Config
+        for field in fields(kind):
+            if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+                yield pytest.param(kind, field, id=f"{name}-{field.name}")
+
+
+@pytest.mark.parametrize("kind, field", list(_numeric_knobs()))
+def test_a_number_just_outside_the_bounds_of_a_knob_is_a_usage_error(kind, field):
+    least, most = config.bounds(field)
+    assert least <= field.default <= most
+    if isinstance(field.default, int):
+        outside = [least - 1] + ([most + 1] if math.isfinite(most) else [])
+    else:
+        outside = [math.nextafter(least, -math.inf), math.nextafter(most, math.inf), math.nan]
+    for value in outside:
+        with pytest.raises(UsageError, match="is no number from"):
+            config.build(kind, [f"{field.name}={value!r}"], None, {})
+
+
+@pytest.mark.parametrize(
+    "model, word",
+    [
+        ("mlp", "members=0"),
+        ("mlp", "dropout=2"),
+        ("mlp", "hidden=0"),
+        ("mlp", "lr=0"),
+        ("cnn", "scales=0"),
+        ("cnn", "channels=0"),
+        ("cnn", "embedding=0"),
+        ("cnn", "depth=60"),
+        ("stacked", "network_share=5"),
+        ("kernel-ridge", "power=nan"),
+    ],
+)
+def test_knobs_that_no_model_can_be_built_with_are_usage_errors(model, word):
+    with pytest.raises(UsageError, match=word):
+        config.build(registry.load("models", model).Config, [word], None, {})
 
 
 def test_toml_comes_before_set_and_both_are_checked(tmp_path):
