@@ -42,10 +42,14 @@ def build(
     fields = {f.name: f for f in dataclasses.fields(kind)}
     hints = typing.get_type_hints(kind)
     values: dict[str, object] = {}
-    if toml is not None:
-        for key, value in _toml(toml).items():
+    for key, value in (_toml(toml) if toml is not None else {}).items():
+        try:
             name = _known(key, fields)
             values[name] = _coerce(key, value, hints[name])
+            _check(fields[name], values[name])
+        except UsageError as error:
+            error.file = str(toml)
+            raise
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
@@ -129,7 +133,7 @@ def _parse(key: str, text: str, hint: object) -> object:
             return _word(text, option)
         except ValueError:
             continue
-    raise UsageError(f"--set {key}={text} is not {_type_name(hint)}")
+    raise UsageError(f"{key}={text} is not {_type_name(hint)}")
 
 
 def _word(text: str, kind: object) -> object:

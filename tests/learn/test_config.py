@@ -106,6 +106,15 @@ def test_toml_comes_before_set_and_both_are_checked(tmp_path):
         config.build(Knobs, [], path, {})
 
 
+@pytest.mark.parametrize("line", ['rank = "x"', "rank = -1", "rnak = 9", "rank = [1, 2]"])
+def test_a_mistake_in_toml_names_the_file(tmp_path, line):
+    path = tmp_path / "knobs.toml"
+    path.write_text(line + "\n")
+    with pytest.raises(UsageError, match=r"knobs\.toml: ") as caught:
+        config.build(Knobs, ["rank=2"], path, {})
+    assert "--set" not in str(caught.value)
+
+
 def test_a_run_option_that_the_model_lacks_is_refused():
     assert config.build(Knobs, [], None, {"epochs": 8}).epochs == 8
     assert config.build(Knobs, [], None, {"device": None}) == Knobs()
