@@ -40,7 +40,7 @@ def missing_weight(word: str | None) -> float | None:
 
 
 def read_names(path: Path | None) -> tuple[str, ...]:
-    """One name a line; blank lines and lines with # are left out."""
+    """One name a line, up to a tab if there is one; blank lines and lines with # are left out."""
     if path is None:
         return ()
     try:
@@ -49,7 +49,8 @@ def read_names(path: Path | None) -> tuple[str, ...]:
         raise InputError("no such file", file=str(path)) from None
     except UnicodeDecodeError:
         raise InputError("is no text", fix="one name a line", file=str(path)) from None
-    names = tuple(line.split()[0] for line in lines if line.split() and line[0] != "#")
+    first = (line.split("\t")[0].strip() for line in lines if not line.startswith("#"))
+    names = tuple(name for name in first if name)
     if not names:
         raise InputError("names nothing", fix="one name a line", file=str(path))
     return names
