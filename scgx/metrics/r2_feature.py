@@ -1,4 +1,8 @@
-"""R2 against the test mean, which no model could know: a textbook figure, a little strict."""
+"""R2 against the test mean, which no model could know: a textbook figure, a little strict.
+
+The centre is part of the metric: a draw that took its own mean as the centre would have a smaller
+spread than the data, and the interval would lie below the value.
+"""
 
 import numpy as np
 
@@ -23,9 +27,10 @@ class Metric:
     def update(self, panel: Panel) -> None:
         """Take in the features of a panel."""
         m, drawn = panel.moments, panel.drawn
-        (spread, flat), (spreads, flats) = m.truth_spread(), drawn.truth_spread()
+        (spread, flat), flats = m.truth_spread(), drawn.truth_spread()[1]
         values = _share(m.errors(), spread, flat)
-        self._mean.add(panel.columns, values, flat, _share(drawn.errors(), spreads, flat | flats))
+        about = drawn.truth_about(m.shift_t + m.t / m.n)
+        self._mean.add(panel.columns, values, flat, _share(drawn.errors(), about, flat | flats))
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set."""
