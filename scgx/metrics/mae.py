@@ -31,4 +31,4 @@ class Metric:
         cells = np.bincount(design.parts, minlength=design.n_parts)
         draws = design.weights @ parts / np.maximum(design.weights @ cells, 1) / design.n_features
         value = float(self._sums.mean() / design.n_features)
-        return Result(value, draws, design.n_features, features=self._features)
+        return Result(value, draws, design.n_cells * design.n_features, features=self._features)

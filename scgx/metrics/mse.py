@@ -13,6 +13,7 @@ class Metric:
     gene_sets = False
 
     def __init__(self, design: Design) -> None:
+        self._cells = design.n_cells
         self._mean = FeatureMean(design)
 
     def update(self, panel: Panel) -> None:
@@ -22,5 +23,6 @@ class Metric:
         self._mean.add(panel.columns, values, values < 0, drawn.errors() / drawn.n)
 
     def result(self, subset: str = "") -> Result:
-        """The mean over a gene set."""
-        return self._mean.result(subset)
+        """The mean over all entries of a gene set, of which there are `n`."""
+        mean = self._mean.result(subset)
+        return mean._replace(n=mean.n * self._cells)

@@ -15,6 +15,7 @@ class Metric:
     gene_sets = False
 
     def __init__(self, design: Design) -> None:
+        self._cells = design.n_cells
         self._mean = FeatureMean(design)
 
     def update(self, panel: Panel) -> None:
@@ -24,8 +25,9 @@ class Metric:
         self._mean.add(panel.columns, values, values < 0, drawn.errors() / drawn.n)
 
     def result(self, subset: str = "") -> Result:
-        """The root of the mean over a gene set."""
+        """The root of the mean over all entries of a gene set, of which there are `n`."""
         mean = self._mean.result(subset)
+        mean = mean._replace(n=mean.n * self._cells)
         if mean.value is None:
             return mean
         features = None if mean.features is None else np.sqrt(mean.features)

@@ -82,6 +82,12 @@ def test_errors_and_r2_equal_their_definitions():
     assert result.n_degenerate == 1
 
 
+def test_errors_count_the_values_that_they_are_means_of():
+    truth, guess = cells()
+    for name in ("mse", "rmse", "mae", "overall-pearson"):
+        assert score(name, truth, guess).n == truth.size
+
+
 def test_correlations_per_cell_and_overall_equal_scipy():
     truth, guess = (x.astype(np.float64) for x in cells())
     expected = reference_mean(lambda t, p: stats.pearsonr(t, p).statistic, truth.T, guess.T)
