@@ -190,15 +190,16 @@ _TAKEN = ("truth", "replicate")  # columns of their own, in tables and JSON
 
 
 def _labels(guesses: Sequence[Cells]) -> list[str]:
-    """A short, unique name for each guess: its model, else its file."""
-    labels: list[str] = []
+    """A short, unique name for each guess: its model; its file where that is not known or shared."""
+    files = [guess.name.rsplit("/", 1)[-1].removesuffix(".h5ad") or "guess" for guess in guesses]
+    models = []
     for guess in guesses:
         recorded = guess.scgx.get("model")
         facts = json.loads(recorded) if isinstance(recorded, str) else {}
-        file = guess.name.rsplit("/", 1)[-1].removesuffix(".h5ad")
-        label = str(facts.get("name") or file or "guess")
-        if label in labels and file not in labels:
-            label = file
+        models.append(str(facts.get("name") or ""))
+    labels: list[str] = []
+    for model, file in zip(models, files, strict=True):
+        label = model if model and models.count(model) == 1 else file
         while label in (*labels, *_TAKEN):
             label += "'"
         labels.append(label)

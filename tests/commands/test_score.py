@@ -216,12 +216,15 @@ def test_the_training_mean_is_no_better_than_itself(files, tmp_path, capsys):
     assert "is no better than" in found["verdicts"][0]["sentence"]
 
 
-def test_several_guesses_stand_side_by_side_under_their_own_names(files, tmp_path, capsys):
+def test_guesses_of_one_model_all_go_by_their_files_and_others_by_their_models(
+    files, tmp_path, capsys
+):
     again = guess_of(truth_table()).write(tmp_path / "again.h5ad")
-    out, _ = run(capsys, *files, again)
+    other = guess_of(truth_table(), name="other").write(tmp_path / "third.h5ad")
+    out, _ = run(capsys, *files, again, other)
     header = out.splitlines()[1].split()
-    assert header[2:4] == ["guesser", "again"]
-    assert sum("beats the best baseline" in line for line in out.splitlines()) == 2
+    assert header[2:5] == ["g", "again", "other"]
+    assert sum("beats the best baseline" in line for line in out.splitlines()) == 3
 
 
 def test_no_guess_goes_by_the_name_of_a_column_of_ours(files, tmp_path, capsys):
