@@ -24,7 +24,7 @@ import torch
 import xxhash
 from torch import Tensor, nn
 
-from scgx.errors import DataError, MachineError, UsageError
+from scgx.errors import DataError, UsageError
 from scgx.learn.checkpoint import keep, pack, read
 from scgx.progress import Report
 
@@ -83,8 +83,8 @@ def fit_network(
 
     `loss_of(network, batch, device)` is the mean loss of a batch (anything with `rows`). The same
     objective, with the same weights, judges `data.val`; without validation rows the last epoch is
-    kept. Raises MachineError where the loss is not finite, DataError where a checkpoint belongs to
-    other data or settings.
+    kept. Raises DataError where the loss is not finite, and where a checkpoint belongs to other data
+    or settings.
     """
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("epochs and batch_size must be at least 1")
@@ -198,9 +198,9 @@ class _Run:
             waited += time.perf_counter() - asked
             loss = self._step(batch)
             if not math.isfinite(loss):
-                raise MachineError(
+                raise DataError(
                     f"the loss is {loss} at epoch {epoch}, batch {number}",
-                    fix="a smaller lr, or look at the input with scgx info",
+                    fix="--set lr=... with less, or look at the values with scgx info",
                 )
             total, rows = total + loss * len(batch.rows), rows + len(batch.rows)
             asked = time.perf_counter()

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from scgx.errors import DataError, InputError, MachineError, UsageError  # noqa: E402
+from scgx.errors import DataError, InputError, UsageError  # noqa: E402
 from scgx.learn import checkpoint  # noqa: E402
 from scgx.learn.loop import Settings, fit_network, rate  # noqa: E402
 from scgx.progress import Report  # noqa: E402
@@ -194,7 +194,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(tmp_path, mon
 def test_a_loss_that_is_not_finite_stops_and_names_epoch_and_batch():
     data = Table()
     data.x[data.train] = np.nan
-    with pytest.raises(MachineError, match="nan at epoch 1, batch 1"):
+    with pytest.raises(DataError, match="nan at epoch 1, batch 1"):
         fit(data=data)
 
 
