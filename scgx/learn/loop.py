@@ -96,7 +96,7 @@ def fit_network(
             report.say(f"resumed after epoch {len(run.records)}")
             for record in run.records:
                 report.log(record)
-        with report.bar("train", settings.epochs) as advance:
+        with report.bar("epochs", settings.epochs) as advance:
             advance(len(run.records))
             while not run.finished():
                 report.log(run.epoch())
@@ -133,7 +133,7 @@ def choose_device(wanted: str, report: Report) -> torch.device:
         return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
-    report.say("no cuda device: training on the cpu")
+    report.say("training on the cpu")
     return torch.device("cpu")
 
 

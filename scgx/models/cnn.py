@@ -23,11 +23,11 @@ from scipy import sparse
 from scgx.learn import windows
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.loadings import Loadings
-from scgx.learn.model import CellBlock
 from scgx.learn.prepared import Near, Prepared, Standard, with_depth
 from scgx.learn.residual import training_targets, values
 from scgx.learn.selection import parts
@@ -219,4 +219,5 @@ def _say_windows(fixed: _Fixed, data: Batches, report: Report) -> None:
         report.say(f"no input lies near any of {outputs:,} genes: the state of the cell alone")
         return
     genes = len(np.unique(fixed.basis.indices // fixed.bins))
-    report.say(f"{genes:,} of {outputs:,} genes have inputs near them, the others the state alone")
+    rest = ", the others the state alone" if genes < outputs else ""
+    report.say(f"{genes:,} of {outputs:,} genes have inputs near them{rest}")

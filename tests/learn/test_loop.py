@@ -201,7 +201,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_epoch_and_batch():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without cuda")
 def test_auto_falls_back_with_a_line_and_explicit_cuda_is_refused(capsys):
     fit(replace(SETTINGS, device="auto"))
-    assert "training on the cpu" in capsys.readouterr().err
+    assert capsys.readouterr().err == "scgx: training on the cpu\n"
     with pytest.raises(DataError, match="no usable cuda"):
         fit(replace(SETTINGS, device="cuda"))
 

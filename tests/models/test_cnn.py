@@ -136,6 +136,11 @@ def test_an_empty_window_says_nothing_and_genes_without_a_place_use_the_state(pa
     assert (silent(zero, torch.randn(1, len(model.fixed.standard.centre))) == 0).all()
 
 
+def test_no_others_are_spoken_of_where_every_gene_has_inputs_near_it(local, capsys):
+    fitted(local, replace(FAST, epochs=1))
+    assert "40 of 40 genes have inputs near them\n" in capsys.readouterr().err
+
+
 def test_the_bits_of_a_cell_do_not_depend_on_the_others_of_its_block(paired):
     data = paired()
     model = fitted(data, replace(FAST, epochs=2))
