@@ -11,9 +11,10 @@ import numpy as np
 
 from scgx.errors import InputError, ScgxError, UnsafeError
 from scgx.h5ad import history, streams, trailer
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, modalities, present
 from scgx.h5ad.frame import Categorical, Frame, Nullable
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.reader import open_cells
 from scgx.h5ad.scan import scan
 from scgx.h5ad.trailer import Verdict
 from scgx.h5ad.units import units_of
@@ -185,12 +186,23 @@ def _columns(frame: Frame) -> list[dict[str, object]]:
             facts: dict[str, object] = {"kind": f"{len(counts)} levels", "values": levels + more}
         else:
             values = column.values if isinstance(column, Nullable) else np.asarray(column)
+            if values.dtype.kind == "b":
+                found.append({"name": name, "kind": "bool", "values": _booleans(column)})
+                continue
             numbers = values.astype(np.float64)
             finite = numbers[np.isfinite(numbers)]
             low, high = (finite.min(), finite.max()) if len(finite) else (np.nan, np.nan)
             facts = {"kind": str(values.dtype), "values": f"{low:g} .. {high:g}"}
         found.append({"name": name, **facts})
     return found
+
+
+def _booleans(column: np.ndarray | Nullable) -> str:
+    known = column.values[~column.mask] if isinstance(column, Nullable) else column
+    true = int(np.count_nonzero(known))
+    missing = len(column.values) - len(known) if isinstance(column, Nullable) else 0
+    words = f"true {true:,}, false {len(known) - true:,}"
+    return words + (f", missing {missing:,}" if missing else "")
 
 
 def _split(cells: Cells) -> dict[str, object]:
@@ -231,8 +243,9 @@ def _model(found: artifact.Artifact) -> Summary:
         ],
         ["genome", header.genome or "not said"],
         ["trained on", ", ".join(f"{n:,} {part}" for part, n in header.trained_on.items())],
-        ["epochs", str(len(header.records))],
     ]
+    if header.records:  # a model that is solved and not trained has no epochs
+        rows.append(["epochs", str(len(header.records))])
     knobs = [[key, str(value)] for key, value in header.config.items()]
     return Summary(
         facts, [("model", ["what", "value"], rows), ("settings", ["knob", "value"], knobs)]

@@ -1,0 +1,43 @@
+"""What `info` shows of cells and of a model, and what `check` calls a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learn.test_artifact import header
+
+from scgx.h5ad.frame import Frame, Nullable
+from scgx.h5ad.writer import create
+from scgx.learn import artifact
+from scgx.learn.describe import Summary, summary_of
+
+
+def model(path: Path, records: list[dict[str, object]]) -> Path:
+    weights = artifact.pack_arrays({"w": np.arange(6.0)})
+    summary = {"train_mean": np.ones(1, np.float32)}
+    artifact.write(path, header(records=records), summary, {"w.safetensors": weights})
+    return path
+
+
+def row(summary: Summary, table: str, key: str) -> list[str] | None:
+    rows = next(rows for title, _columns, rows in summary.tables if title == table)
+    return next((found for found in rows if found[0] == key), None)
+
+
+@pytest.mark.parametrize("records", [[], [{"loss": 2.0}, {"loss": 1.0}]])
+def test_epochs_are_shown_where_there_were_any(tmp_path: Path, records: list) -> None:
+    path = model(tmp_path / "m.scgx", records)
+    expected = ["epochs", "2"] if records else None
+    assert row(summary_of(path, "m"), "model", "epochs") == expected
+
+
+def test_booleans_are_counted(tmp_path: Path) -> None:
+    flags = np.arange(20) < 12
+    unsure = Nullable(flags, np.arange(20) < 2)
+    names = np.array([f"c{i}" for i in range(20)], dtype=object)
+    with create(tmp_path / "a.h5ad") as out:
+        out.frame("obs", Frame(names, {"kept": flags, "unsure": unsure}))
+        out.frame("var", Frame(np.array(["g"], dtype=object), {}))
+    found = summary_of(tmp_path / "a.h5ad", "a")
+    assert row(found, "obs", "kept") == ["kept", "bool", "true 12, false 8"]
+    assert row(found, "obs", "unsure") == ["unsure", "bool", "true 10, false 8, missing 2"]
