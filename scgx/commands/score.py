@@ -16,7 +16,7 @@ from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
 if TYPE_CHECKING:
-    from scgx.h5ad.reader import Cells
+    from scgx.h5ad.cells import Cells
 
 PANEL = "judge"
 
@@ -112,6 +112,7 @@ def score(
             fitted=fitter(shipped), label=label, covariates=list(covariate or []),
             per=list(per or []), modality=modality, units=units, layer=layer,
             picture=plot is not None, seed=seed, memory=budget, say=progress.say,
+            warn=progress.warn,
         )  # fmt: skip
         try:
             scores = module.score(request)

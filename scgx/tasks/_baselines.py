@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 from scgx.tasks._rows import Array, FileRows, Profiles, Rows
 from scgx.tasks._scores import BASELINE, CONTROL, ORACLE
 from scgx.tasks._training import Training, combined, group_profiles

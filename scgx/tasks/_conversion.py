@@ -8,8 +8,8 @@ from scipy import sparse
 
 from scgx.cells import normalize
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import UNITS, counts_key, declared, units_of
 from scgx.tasks._rows import Array, Convert, as_they_are
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities
 from scgx.h5ad.names import hash_names
-from scgx.h5ad.reader import Cells
 
 Array = np.ndarray
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scgx.cells import coordinates
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 from scgx.tasks._pairing import Pairing
 from scgx.tasks._rows import Rows
 from scgx.tasks._scores import Entry, Picture

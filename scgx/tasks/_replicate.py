@@ -14,9 +14,9 @@ from scipy import sparse
 
 from scgx.cells import normalize
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import counts_key, units_of
 from scgx.metrics._panel import Design
 from scgx.tasks._conversion import Reading, Values, as_counts, from_counts

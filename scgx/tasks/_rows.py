@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 
 Array = np.ndarray
 Convert = Callable[[sparse.csr_array | Array, Array], sparse.csr_array | Array]

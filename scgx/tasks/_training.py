@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells
 from scgx.tasks._rows import Array, FileRows, Profiles
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scgx.errors import DataError
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.units import layer_name
 from scgx.metrics._panel import Design
 from scgx.tasks import _bootstrap, _pairing, _training
@@ -25,7 +25,7 @@ from scgx.tasks._replicate import replicate
 from scgx.tasks._rows import Array, FileRows, Rows
 from scgx.tasks._scores import BASELINE, CEILING, GUESS, Entry, Scores, strongest
 from scgx.tasks._training import Training
-from scgx.tasks._verdict import verdict
+from scgx.tasks._verdict import is_truth, verdict
 
 NAME = "modality"
 HEADLINE = "pearson_per_feature"
@@ -58,6 +58,7 @@ class Request:
     seed: int = 0
     memory: int = 2 << 30
     say: Callable[[str], None] = field(default=lambda text: None)
+    warn: Callable[[str], None] = field(default=lambda text: None)
 
 
 def score(ask: Request) -> Scores:
@@ -88,6 +89,8 @@ def score(ask: Request) -> Scores:
     for guess, rows in zip(pairing.guesses, ground.guesses, strict=True):
         results = evaluate(panels, rows, design, (*metrics, "frac_above"))
         judged.append(Entry(guess.name, GUESS, results, guess.coverage))
+        if is_truth(judged[-1]):
+            ask.warn(f"{guess.name} equals the truth on all scored values: is it a copy of it?")
 
     columns = [c for c in dict.fromkeys([*_few_groups(ground, drawn), *ask.per])]
     shown: list[tuple[str, Rows]] = [

@@ -216,6 +216,15 @@ def test_the_training_mean_is_no_better_than_itself(files, tmp_path, capsys):
     assert "is no better than" in found["verdicts"][0]["sentence"]
 
 
+def test_the_truth_as_a_guess_gets_a_warning_and_no_verdict(files, tmp_path, capsys):
+    copy = guess_of(truth_table(), logged(truth_table().X[:, :GENES])).write(tmp_path / "c.h5ad")
+    for guess, name in ((files[0], "t"), (copy, "guesser")):
+        out, err = run(capsys, files[0], guess, "--modality", "rna", "-q")
+        assert f"warning: {name} equals the truth on all scored values" in err
+        assert out.splitlines()[-1].startswith(f"{name} equals the truth on all scored values")
+        assert "beats" not in out
+
+
 def test_guesses_of_one_model_all_go_by_their_files_and_others_by_their_models(
     files, tmp_path, capsys
 ):
