@@ -97,6 +97,18 @@ def test_imports_point_down() -> None:
     assert not up, "\n".join(up)
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    modules = {"scgx." + name[:-3].replace("/", "."): name for name in NAMES}
+    graph = {
+        name: {modules[m] for t in imports(name) for m in (t, t.rpartition(".")[0]) if m in modules}
+        for name in NAMES
+        if not name.endswith("__init__.py")
+    }
+    while free := {name for name, below in graph.items() if not below & graph.keys()}:
+        graph = {name: below for name, below in graph.items() if name not in free}
+    assert not graph, f"in a circle, or above one: {', '.join(sorted(graph))}"
+
+
 def test_plugins_never_import_their_siblings() -> None:
     siblings = []
     for name in NAMES:

@@ -167,4 +167,5 @@ def test_a_call_from_python_is_recorded_as_the_line_it_stands_for():
     words = {"model": "ridge", "input": "x", "source": "atac", "set_": ["rank=1", "penalty=2"]}
     function = registry.load("commands", "train").train
     found = api._words(function, words | {"resume": True, "seed": 3})
-    assert found == ("ridge x --from atac --set rank=1 --set penalty=2 --resume --seed 3".split())
+    line = "ridge x --from atac --set rank=1 --set penalty=2 --resume --seed 3"
+    assert found == line.split()

@@ -16,8 +16,8 @@ from scgx.cells.normalize import Array, Matrix
 from scgx.cells.recipe import Step, raw_columns, unit_of
 from scgx.errors import DataError
 from scgx.h5ad.aligned import Source, together
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, present
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
 

@@ -23,9 +23,10 @@ from scgx.datasets._dataset import Dataset, File
 from scgx.errors import DataError, InputError
 from scgx.genome import annotation
 from scgx.h5ad import history, stack, streams, units
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, parse_modality, present
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.reader import open_cells
 from scgx.h5ad.select import select_columns
 from scgx.h5ad.writer import Writer, create
 

@@ -8,8 +8,8 @@ import numpy as np
 from scgx.cells import metadata, paired
 from scgx.cells.join import PREFIXES, merge_obs
 from scgx.h5ad import mudata, stack
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.stack import Layers, Part
 from scgx.h5ad.writer import Writer
 

@@ -11,10 +11,10 @@ import numpy as np
 from scgx.cells import join
 from scgx.cells.join import Array, Pairing
 from scgx.errors import DataError, UsageError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import WORDS, modalities, parse_modality
 from scgx.h5ad.frame import Column, Frame, Nullable, categorical
 from scgx.h5ad.names import make_unique
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.stack import Part
 
 _POSITIONS = ("start", "end", "tss")  # whole numbers, -1 where a feature has none

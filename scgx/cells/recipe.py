@@ -8,8 +8,8 @@ import numpy as np
 from scgx.cells import normalize
 from scgx.cells.normalize import Array
 from scgx.errors import DataError, UsageError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, parse_modality, present
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import declared, layer_name, units_of
 from scgx.registry import suggest
 

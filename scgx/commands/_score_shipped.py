@@ -8,8 +8,8 @@ import numpy as np
 
 from scgx import progress, registry
 from scgx.errors import DataError, UsageError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import present
-from scgx.h5ad.reader import Cells
 from scgx.learn.apply import align, predict
 from scgx.learn.knobs import settings_of
 from scgx.learn.train import Roles, fit

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scgx.cells.annotate import Report
     from scgx.cells.coordinates import Coordinates, Found
     from scgx.genome.annotation import Genes
-    from scgx.h5ad.reader import Cells
+    from scgx.h5ad.cells import Cells
 
 PANEL = "shape"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scgx.cells.coordinates import Coordinates, Found
     from scgx.genome.regions import Selection
-    from scgx.h5ad.reader import Cells
+    from scgx.h5ad.cells import Cells
 
 PANEL = "shape"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from scipy import sparse
 
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 
 Array: TypeAlias = np.ndarray
 Values: TypeAlias = sparse.csr_array | np.ndarray

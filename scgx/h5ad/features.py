@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells
 
 WORDS = {
     "rna": "Gene Expression",

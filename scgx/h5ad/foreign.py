@@ -28,9 +28,9 @@ from scipy import sparse
 
 from scgx.errors import InputError, MachineError, UnsafeError
 from scgx.h5ad import sniff, streams
+from scgx.h5ad.cells import open_hdf5
 from scgx.h5ad.h5mu import write_h5mu
 from scgx.h5ad.names import make_unique
-from scgx.h5ad.reader import open_hdf5
 from scgx.h5ad.tenx import write_ten_x
 from scgx.progress import warn
 

@@ -12,12 +12,12 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import read_frame
 from scgx.h5ad.features import WORDS, looks_like_peaks, modalities
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.matrix import Matrix
 from scgx.h5ad.names import make_unique
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.tenx import intervals
 from scgx.h5ad.writer import Writer, create
 from scgx.progress import say

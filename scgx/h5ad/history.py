@@ -11,7 +11,7 @@ import numpy as np
 
 from scgx import __version__, invocation
 from scgx.errors import InputError
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.writer import Writer
 
 Units = Mapping[str, Mapping[str, str]]

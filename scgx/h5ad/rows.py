@@ -13,9 +13,9 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import InputError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import CHUNK_ELEMENTS, read_frame
 from scgx.h5ad.matrix import Matrix, check_indices, cut
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.slabs import ahead
 from scgx.h5ad.writer import Writer
 from scgx.progress import bar

@@ -12,10 +12,10 @@ import numpy as np
 from scipy import sparse
 
 from scgx.h5ad.blocks import Block
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import read_frame
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.matrix import Matrix, check_indices, cut
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.slabs import ahead
 from scgx.h5ad.totals import Totals
 from scgx.h5ad.writer import Writer

@@ -13,10 +13,10 @@ from scipy import sparse
 
 from scgx.errors import DataError, ScgxError
 from scgx.h5ad.aligned import Array, Source, Values, together
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import read_frame, read_value
 from scgx.h5ad.features import modalities
 from scgx.h5ad.matrix import Matrix
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
 from scgx.progress import bar

@@ -13,11 +13,11 @@ import numpy as np
 
 from scgx.errors import DataError, InputError
 from scgx.h5ad import streams
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import read_column
 from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Categorical, Frame, categorical
 from scgx.h5ad.names import make_unique
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.select import select_columns
 from scgx.h5ad.writer import create
 from scgx.progress import warn

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import counts_key
 from scgx.h5ad.writer import Writer
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
-from scgx.h5ad.reader import Cells
 
 UNITS = [
     "counts",

@@ -20,6 +20,7 @@ from scipy import sparse
 from scgx.errors import MachineError
 from scgx.h5ad import trailer
 from scgx.h5ad.blocks import Block
+from scgx.h5ad.cells import Cells, from_hdf5
 from scgx.h5ad.encoding import (
     CHUNK_ELEMENTS,
     kept_in_uns,
@@ -30,7 +31,6 @@ from scgx.h5ad.encoding import (
     write_value,
 )
 from scgx.h5ad.frame import Column, Frame
-from scgx.h5ad.reader import Cells, from_hdf5
 
 _TOP = ("obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw", "X")
 

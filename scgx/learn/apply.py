@@ -14,11 +14,12 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError, InputError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
-from scgx.h5ad.reader import Cells
 from scgx.learn.artifact import Header
+from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, choose, totals_of
-from scgx.learn.model import CellBlock, Predicts
+from scgx.learn.model import Predicts
 from scgx.progress import say
 
 ROWS = 512

@@ -17,12 +17,12 @@ import xxhash
 from scipy import sparse
 
 from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.slabs import ahead
+from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, totals_of
-from scgx.learn.model import CellBlock
 
 RUN = 64  # neighbouring rows that are read together
 BUFFER = 16_384  # rows that are shuffled together

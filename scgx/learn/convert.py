@@ -16,8 +16,8 @@ from scipy import sparse
 
 from scgx.cells import normalize as norm
 from scgx.errors import DataError, UsageError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, modalities
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.units import units_of
 
 CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}

@@ -7,7 +7,9 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from scgx.errors import DataError
-from scgx.h5ad.frame import Frame
+from scgx.h5ad.frame import Categorical, Frame
+
+MOST_LEVELS = 20  # of a column of numbers, or a tenth of the cells where that is more
 
 
 class Covariates(NamedTuple):
@@ -18,10 +20,11 @@ class Covariates(NamedTuple):
 
     @classmethod
     def fit(cls, obs: Frame, columns: Sequence[str], rows: np.ndarray) -> Self:
-        """The levels of training rows; DataError where a column is not there."""
+        """The levels of training rows; DataError where a column is not there, or a measurement."""
         found = []
         for column in columns:
             words = _words(obs, column)[rows]
+            require_levels(obs, column, rows)
             found.append(tuple(sorted({word for word in words if word is not None})))
         return cls(tuple(columns), tuple(found))
 
@@ -47,6 +50,20 @@ class Covariates(NamedTuple):
         """From JSON."""
         columns, levels = json.loads(data)
         return cls(tuple(columns), tuple(tuple(each) for each in levels))
+
+
+def require_levels(obs: Frame, column: str, rows: np.ndarray) -> None:
+    """Refuse a column of numbers in which nearly every cell has its own: it has no levels."""
+    values = obs[column]
+    if isinstance(values, Categorical) or isinstance(values, np.ndarray) and values.dtype == object:
+        return
+    numbers = obs.numbers(column)[rows]
+    different = len(np.unique(numbers[~np.isnan(numbers)]))
+    if different > max(MOST_LEVELS, len(rows) // 10):
+        raise DataError(
+            f"obs[{column!r}] is numeric, {different:,} values in {len(rows):,} cells",
+            fix="a covariate has levels: put ranges of it, as words, in a column of their own",
+        )
 
 
 def _words(obs: Frame, column: str) -> np.ndarray:

@@ -8,32 +8,15 @@ decides which commands accept it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
-from scipy import sparse
 
-from scgx.h5ad.frame import Frame
+from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
     from scgx.learn.batches import Batches
     from scgx.progress import Report
-
-
-@dataclass(frozen=True)
-class CellBlock:
-    """What a model sees at use: n cells in the model's own features and units.
-
-    x: CSR float32 (n, inputs); obs: the n rows; totals: depth of each cell in the input modality,
-    float64 (n,); present: which inputs this file has, bool (inputs,): an absent one is a zero column
-    that means nothing.
-    """
-
-    x: sparse.csr_array
-    obs: Frame
-    totals: np.ndarray
-    present: np.ndarray
 
 
 class Model(Protocol):

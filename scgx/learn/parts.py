@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scgx.errors import DataError
-from scgx.h5ad.reader import Cells
+from scgx.h5ad.cells import Cells
 from scgx.progress import say
 
 PARTS = ("train", "val", "test")

@@ -11,9 +11,9 @@ import numpy as np
 
 from scgx.errors import DataError, MachineError, UsageError
 from scgx.h5ad import history
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Frame, categorical
-from scgx.h5ad.reader import Cells
 from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import Writer, create
 from scgx.learn.apply import align, predict

@@ -13,9 +13,9 @@ from scgx import __version__, registry
 from scgx.cells import coordinates
 from scgx.errors import DataError, InputError, ScgxError, UsageError
 from scgx.h5ad import history
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
-from scgx.h5ad.reader import Cells
 from scgx.learn import artifact, config
 from scgx.learn.batches import Batches, Side
 from scgx.learn.convert import choose, totals_of

@@ -14,9 +14,9 @@ from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.lsi import Lsi
-from scgx.learn.model import CellBlock
 from scgx.learn.residual import training_targets
 from scgx.learn.selection import correlation, judges, parts
 from scgx.progress import Report

@@ -8,7 +8,7 @@ import numpy as np
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
-from scgx.learn.model import CellBlock
+from scgx.learn.block import CellBlock
 from scgx.learn.profile import mean_profile
 from scgx.progress import Report
 

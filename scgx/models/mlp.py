@@ -16,11 +16,11 @@ from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import Lsi
-from scgx.learn.model import CellBlock
 from scgx.learn.prepared import Prepared, Standard, with_depth
 from scgx.learn.residual import training_targets, values
 from scgx.learn.target import bounded, limits

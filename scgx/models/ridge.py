@@ -15,8 +15,8 @@ from scipy import linalg, sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
+from scgx.learn.block import CellBlock
 from scgx.learn.lsi import Lsi, column_mean
-from scgx.learn.model import CellBlock
 from scgx.learn.residual import training_targets
 from scgx.learn.selection import judges, mean_correlation
 from scgx.learn.target import bounded, limits

@@ -20,13 +20,13 @@ from scipy import sparse
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
 from scgx.learn.bayes import Kinds, score_kinds
+from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.curve import Curve, Shrinkage, evened
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
-from scgx.learn.model import CellBlock
 from scgx.learn.neighbours import smoothed
 from scgx.learn.residual import training_targets
 from scgx.learn.selection import fold_of, judges, mean_correlation

@@ -40,19 +40,22 @@ class Reading(NamedTuple):
     recorded: bool = True
 
 
-def units_of_guesses(guesses: Sequence[Cells], modality: str, given: str | None) -> str:
-    """The one unit of all guesses: declared, else `given` (--units), else detected."""
+def units_of_guesses(
+    guesses: Sequence[Cells], modality: str, given: str | None, warn: Callable[[str], None]
+) -> str:
+    """The one unit of all guesses: declared, else `given` (--units), else detected, and warned of."""
     if given is not None and given not in UNITS:
         raise DataError(f"no unit named {given!r}", fix="there is " + ", ".join(UNITS))
-    found = {guess.name: _units_of(guess, modality, given) for guess in guesses}
+    found = {guess.name: _units_of(guess, modality, given, warn) for guess in guesses}
     if len(set(found.values())) > 1:
         words = ", ".join(f"{name} is {unit}" for name, unit in found.items())
         raise DataError(f"guesses in several units: {words}", fix="score them one by one")
     return next(iter(found.values()))
 
 
-def _units_of(guess: Cells, modality: str, given: str | None) -> str:
+def _units_of(guess: Cells, modality: str, given: str | None, warn: Callable[[str], None]) -> str:
     stated = declared(guess, "X", modality) or given
+    guessed = stated is None
     if stated is None:
         stated = units_of(guess, "X")
         if modality == "atac" and stated not in ("counts", "tfidf"):
@@ -62,6 +65,10 @@ def _units_of(guess: Cells, modality: str, given: str | None) -> str:
             f"the units of its values are {stated}",
             fix="state them: --units log1p-cp10k",
             file=guess.name,
+        )
+    if guessed:
+        warn(
+            f"{guess.name} does not say its units, and is taken for {stated} (--units states them)"
         )
     return stated
 

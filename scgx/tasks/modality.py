@@ -144,7 +144,7 @@ def _ground(ask: Request) -> _Ground:
         notes.append("the truth has no split: all its rows are scored")
     for guess in pairing.guesses:
         FileRows(guess.cells, "X", guess.rows, guess.columns, budget=ask.memory).check_finite()
-    units = units_of_guesses(ask.guesses, pairing.modality, ask.units)
+    units = units_of_guesses(ask.guesses, pairing.modality, ask.units, ask.warn)
     how = reading(ask.truth, pairing.modality, units, ask.layer)
     ask.say(f"the truth is scored in {units}, the units of the guess ({how.recipe})")
     training = _trained(ask, split, pairing, how)

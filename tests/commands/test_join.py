@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.reader import open_cells
 
 BARCODES = [f"{b:016b}".replace("0", "A").replace("1", "C") for b in range(1, 41)]
 

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from support.processes import shell
 
 from scgx.cells import normalize
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.reader import open_cells
 
 GENES = [f"G{i}" for i in range(20)]
 PEAKS = [f"chr2:{100 * i}-{100 * i + 50}" for i in range(1, 31)]

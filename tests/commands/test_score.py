@@ -325,6 +325,17 @@ class TestRefusals:
         assert "did you mean 'ridge'?" in line and ".h5ad" not in line
 
 
+def test_units_that_are_not_stated_are_named_in_a_warning(files, tmp_path, capsys):
+    guess = guess_of(truth_table())
+    scgx = {k: v for k, v in guess.scgx.items() if k != "units"}
+    bare = replace(guess, X=np.rint(guess.X), scgx=scgx).write(tmp_path / "bare.h5ad")
+    _, err = run(capsys, files[0], bare, "-q")
+    assert "warning" in err and "taken for counts" in err and "--units" in err
+    _, err = run(capsys, files[0], bare, "-q", "--units", "log1p-cp10k")
+    assert err == ""
+    assert run(capsys, *files, "-q")[1] == ""
+
+
 def test_a_few_trained_names_of_another_study_are_left_out_and_counted(files, tmp_path, capsys):
     guess = guess_of(truth_table())
     seen = np.sort(hash_names(guess.names[:3]))

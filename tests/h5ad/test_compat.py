@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Categorical, Frame, Nullable
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.reader import open_cells
 from scgx.h5ad.select import select_columns
 from scgx.h5ad.writer import create
 

@@ -15,8 +15,9 @@ from scipy import sparse
 from support import files
 
 from scgx.errors import DataError, InputError
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.matrix import Matrix, cut
-from scgx.h5ad.reader import Cells, open_cells
+from scgx.h5ad.reader import open_cells
 from scgx.h5ad.select import select_columns
 from scgx.h5ad.writer import create
 

@@ -35,3 +35,12 @@ def test_no_covariates_are_codes_of_no_columns():
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(DataError, match="no column 'batch'"):
         Covariates.fit(OBS, ("batch",), np.arange(4))
+
+
+def test_a_measurement_is_no_covariate_but_few_whole_numbers_are():
+    names = np.array([f"c{i}" for i in range(60)], object)
+    obs = Frame(names, {"depth": np.arange(60) * 1.5, "week": np.arange(60) % 3})
+    rows = np.arange(60)
+    with pytest.raises(DataError, match=r"'depth'\] is numeric, 60 values in 60 cells"):
+        Covariates.fit(obs, ("depth",), rows)
+    assert Covariates.fit(obs, ("week",), rows).levels == (("0", "1", "2"),)

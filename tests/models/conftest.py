@@ -11,7 +11,7 @@ from scipy import sparse
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame, categorical
 from scgx.learn.batches import Batch, plan
-from scgx.learn.model import CellBlock
+from scgx.learn.block import CellBlock
 
 
 @dataclass(frozen=True)

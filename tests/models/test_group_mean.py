@@ -59,3 +59,6 @@ def test_no_covariate_and_an_unknown_one_are_refused_in_words(paired):
         Model.fit(data, Config(), seed=0, report=Report())
     with pytest.raises(DataError, match="no column 'donor'"):
         Model.fit(data, Config(covariates=("donor",)), seed=0, report=Report())
+    depth = data.obs.with_column("depth", np.arange(len(data.obs)) * 1.5)
+    with pytest.raises(DataError, match="is numeric"):
+        Model.fit(data.but(obs=depth), Config(covariates=("depth",)), seed=0, report=Report())

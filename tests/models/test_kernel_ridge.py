@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from scgx.h5ad.reader import open_cells
-from scgx.learn.model import CellBlock
+from scgx.learn.block import CellBlock
 from scgx.learn.selection import correlation
 from scgx.models.kernel_ridge import FROM, TO, Config, Model
 from scgx.progress import Report

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scgx.learn.model import CellBlock
+from scgx.learn.block import CellBlock
 from scgx.learn.selection import correlation
 from scgx.models.ridge import FROM, TO, Config, Model
 from scgx.progress import Report

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scgx.learn.model import CellBlock
+from scgx.learn.block import CellBlock
 from scgx.learn.selection import correlation
 from scgx.models.stacked import FROM, NETWORK_SHARES, TO, Config, Model
 from scgx.progress import Report
