@@ -10,6 +10,8 @@ from scgx.learn.selection import correlation
 from scgx.models.stacked import FROM, NETWORK_SHARES, TO, Config, Model
 from scgx.progress import Report
 
+pytestmark = pytest.mark.torch
+
 FIXED = Config(
     components=6,
     penalty=4.0,
