@@ -16,9 +16,8 @@ from scgx.errors import DataError, UsageError
 from scgx.h5ad.frame import Frame
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.batches import Batches
-from scgx.learn.covariates import require_levels
-from scgx.learn.covariates import require_levels
 from scgx.learn.block import CellBlock
+from scgx.learn.covariates import require_levels
 from scgx.learn.profile import mean_profile
 from scgx.progress import Report, warn
 
@@ -53,8 +52,6 @@ class Model:
                 "group-mean needs to know the groups", fix="--covariate cell_type, any obs column"
             )
         levels = _levels(data.obs.take(data.train), config.covariates)
-        for column in config.covariates:
-            require_levels(data.obs, column, data.train)
         for column in config.covariates:
             require_levels(data.obs, column, data.train)
         groups = sorted({level for level in levels if level is not None})
