@@ -56,12 +56,13 @@ def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
             f"is on {genome}, the model was trained on {header.genome}", file=cells.name
         )
     if found < max(1, min_overlap * len(wanted)):
-        raise DataError(
-            f"has {found:,} of the model's {len(wanted):,} {modality} features"
-            f" ({names[0]!r} here, {wanted[0]!r} there)",
-            fix="same genome and id type? --min-overlap lowers the bar",
-            file=cells.name,
-        )
+        few = f"has {found:,} of the model's {len(wanted):,} {modality} features"
+        if found < len(names) / 2:
+            few += f" ({names[0]!r} here, {wanted[0]!r} there)"
+            fix = "same genome and id type? --min-overlap lowers the bar"
+        else:
+            fix = f"the file has {len(names):,}; --min-overlap lowers the bar"
+        raise DataError(few, fix=fix, file=cells.name)
     say(f"{found:,} of {len(wanted):,} {modality} features of the model are in the file")
     conversion = choose(cells, modality, header.inputs.units)
     whole = found == len(wanted)

@@ -59,7 +59,13 @@ def test_genes_may_be_missing_and_in_another_order(demo, forked):
     done = forked(*["predict", "ridge.scgx", "half.h5ad", "-o", "ph.h5ad"], cwd=demo)
     assert done.code == 0 and "100 of 200" in done.err
     cells[:, np.r_[0:60, peaks[:5]]].write_h5ad(demo / "few.h5ad")
-    assert forked(*["predict", "ridge.scgx", "few.h5ad", "-o", "pf.h5ad"], cwd=demo).code == 4
+    words = ["predict", "ridge.scgx", "few.h5ad", "-o", "pf.h5ad", "--min-overlap", "0.1"]
+    done = forked(*words, cwd=demo)
+    assert done.code == 4 and "5 of the model's 200 atac features (the file has 5;" in done.err
+    cells.var_names = [f"chr1:{i}-{i + 1}" for i in range(cells.n_vars)]
+    cells.write_h5ad(demo / "other.h5ad")
+    done = forked("predict", "ridge.scgx", "other.h5ad", "-o", "pf.h5ad", cwd=demo)
+    assert done.code == 4 and "same genome" in done.err
 
 
 @pytest.mark.parametrize(
