@@ -36,6 +36,8 @@ def parts_of(cells: Cells) -> Parts | None:
             f"obs['split'] has {strange[0]!r}", fix="scgx split writes it", file=cells.name
         )
     rows = [np.flatnonzero(words == part) for part in PARTS]
+    if without := int((words == None).sum()):  # noqa: E711 - element by element
+        say(f"{without:,} of {len(words):,} cells have no part in obs['split']: left out")
     about = describe(cells)
     by = about.get("by")
     groups = cells.obs.strings(str(by)) if by and str(by) in cells.obs else None

@@ -47,6 +47,17 @@ def test_both_directions_and_pipes(demo, forked):
     assert (guess.X >= 0).all() and (guess.X <= 1).all()
 
 
+def test_cells_without_a_part_are_counted(demo, forked):
+    cells = anndata.read_h5ad(demo / "s.h5ad")
+    part = cells.obs["split"].astype(object)
+    part.iloc[:7] = np.nan
+    cells.obs["split"] = part.astype("category")
+    cells.write_h5ad(demo / "holes.h5ad")
+    for line in ("train mean holes.h5ad --from atac --to rna", "predict ridge.scgx holes.h5ad"):
+        done = forked(*line.split(), "-o", "holes.out", cwd=demo)
+        assert done.code == 0 and "7 of 300 cells have no part" in done.err
+
+
 def test_genes_may_be_missing_and_in_another_order(demo, forked):
     cells = anndata.read_h5ad(demo / "s.h5ad")
     order = np.random.default_rng(0).permutation(cells.n_vars)
