@@ -62,6 +62,7 @@ def fit(
         f" {len(parts.train):,} cells train, {len(parts.val):,} validate"
     )
     _check_values(data)
+    _check_learnable(name, data)
     model = module.Model.fit(data, settings, seed=seed, report=report)
     return Fitted(
         model, _header(name, cells, roles, (parts, data), settings, seed, report), _summary(data)
@@ -119,6 +120,27 @@ def _check_values(data: Batches) -> None:
     rows = data.train[:256]
     data.x(rows)
     data.y(rows)
+
+
+def _check_learnable(name: str, data: Batches) -> None:
+    """Refuse to learn from fewer than two cells, or where no training cell differs in any target."""
+    if name in ("mean", "group-mean"):
+        return
+    if len(data.train) < 2:
+        raise DataError(
+            f"{len(data.train)} cell to train on, and {name} needs 2",
+            fix="more cells, or scgx split",
+        )
+    step = 4096
+    for side, values in (("input", data.x), ("target", data.y)):
+        first = values(data.train[:1])
+        blocks = (data.train[i : i + step] for i in range(0, len(data.train), step))
+        if not any((values(rows) - first[[0] * len(rows)]).count_nonzero() for rows in blocks):
+            raise DataError(
+                f"no {side} feature varies over {len(data.train):,} training cells: {name} can"
+                " learn nothing",
+                fix="scgx info shows what the file has",
+            )
 
 
 def _summary(data: Batches) -> dict[str, np.ndarray]:

@@ -58,6 +58,22 @@ def test_cells_without_a_part_are_counted(demo, forked):
         assert done.code == 0 and "7 of 300 cells have no part" in done.err
 
 
+@pytest.mark.parametrize("model", ["ridge", "knn", "kernel-ridge"])
+def test_nothing_is_learned_from_one_cell_or_from_none_that_differ(demo, forked, model):
+    cells = anndata.read_h5ad(demo / "s.h5ad")
+    blank = cells.copy()
+    blank.X = blank.X * 0
+    blank.write_h5ad(demo / "blank.h5ad")
+    one = cells[np.r_[0]].copy()
+    one.obs["split"] = "train"
+    one.write_h5ad(demo / "one.h5ad")
+    for name, words in (("blank", "no input feature varies"), ("one", "1 cell to train on")):
+        line = f"train {model} {name}.h5ad --from atac --to rna -o never.scgx"
+        done = forked(*line.split(), cwd=demo)
+        assert done.code == 4 and words in done.err
+    assert forked(*line.replace(model, "mean").split(), cwd=demo).code == 0
+
+
 def test_genes_may_be_missing_and_in_another_order(demo, forked):
     cells = anndata.read_h5ad(demo / "s.h5ad")
     order = np.random.default_rng(0).permutation(cells.n_vars)
