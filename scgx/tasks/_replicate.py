@@ -26,6 +26,8 @@ from scgx.tasks._rows import Array, Held
 from scgx.tasks._scores import Spread
 
 SEEDS = 5
+NO_COUNTS = "no whole counts in the truth: no replicate ceiling"
+ONLY_ONES = "the truth holds only 0 and 1, which cannot be halved: no replicate ceiling"
 _CELLS = 5_000
 _ENTRIES = 20_000_000
 
@@ -38,17 +40,23 @@ def replicate(
     metrics: Sequence[str],
     *,
     seed: int,
-) -> dict[str, Spread] | None:
-    """Each metric's mean and deviation over five thinnings; None where there are no counts."""
+) -> tuple[dict[str, Spread], str]:
+    """Each metric's mean and deviation over five thinnings; or nothing, and why.
+
+    Values of 0 and 1 alone are no counts of reads: a 1 falls to one half, so that the halves would
+    contradict each other wherever the cells agree.
+    """
     how = from_counts(read.units)
     try:
         counts = counts_of(truth, counts_key(truth, pairing.modality), pairing)
     except DataError:
         if units_of(truth, "X", pairing.modality) != "log1p-counts":
-            return None
+            return {}, NO_COUNTS
         counts = counts_of(truth, "X", pairing, normalize.counts_from_log1p)
     if how is None or counts is None:
-        return None
+        return {}, NO_COUNTS
+    if counts.matrix.data.max() <= 1:
+        return {}, ONLY_ONES
     if read.units == "log1p-cp10k" and not read.depth:
         counts = counts._replace(scale=stored_scale(truth, read.key, counts, pairing))
     some = counts.chosen
@@ -67,7 +75,7 @@ def replicate(
         name: Spread(float(np.mean(values)), float(np.std(values, ddof=1)))
         for name, values in found.items()
         if len(values) == SEEDS
-    }
+    }, ""
 
 
 class Counts(NamedTuple):

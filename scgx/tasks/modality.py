@@ -97,9 +97,9 @@ def score(ask: Request) -> Scores:
         (g.name, rows) for g, rows in zip(pairing.guesses, ground.guesses, strict=True)
     ]
     shown += [(one.name, one.rows) for one in candidates]
-    sampled = replicate(ask.truth, pairing, ground.how, plain, metrics, seed=ask.seed)
-    if sampled is None:
-        ground.notes.append("no whole counts in the truth: no replicate ceiling")
+    sampled, lacking = replicate(ask.truth, pairing, ground.how, plain, metrics, seed=ask.seed)
+    if lacking:
+        ground.notes.append(lacking)
     return Scores(
         task=NAME,
         truth=ask.truth.name,
@@ -114,7 +114,7 @@ def score(ask: Request) -> Scores:
         left_out=pairing.left_out,
         seed=ask.seed,
         entries=(*judged, *entries),
-        replicate=sampled or {},
+        replicate=sampled,
         protocols=protocols(judged[0].results, _setting(ask, ground, variable)),
         levels=tuple(levels(panels, shown, columns, ask.truth.obs.take(pairing.rows), plain)),
         verdicts=tuple(verdict(entry, best, HEADLINE, drawn) for entry in judged),

@@ -512,6 +512,19 @@ def test_peaks_are_scored_by_their_ranks_too(tmp_path, capsys):
     assert value(found, "auroc_peak", "mean") == pytest.approx(0.5)
 
 
+def test_zeros_and_ones_have_no_replicate_and_it_is_said_why(tmp_path, capsys):
+    truth = truth_table()
+    truth = replace(truth, X=np.minimum(truth.X, 1), scgx={"split": truth.scgx["split"]})
+    guess = guess_of(truth, np.full((N, GENES), 0.3) + np.arange(N)[:, None] / 1000)
+    guess = replace(guess, scgx={**guess.scgx, "units": {"X": {"rna": "binary"}}})
+    paths = truth.write(tmp_path / "t.h5ad"), guess.write(tmp_path / "g.h5ad")
+    out, err = run(capsys, *paths, "--json")
+    found = json.loads(out)
+    assert found["units"] == "binary"
+    assert all(one["replicate"] is None for one in found["metrics"].values())
+    assert "only 0 and 1" in err
+
+
 def test_tables_go_to_a_file_in_full(files, tmp_path, capsys):
     run(capsys, *files, "--table", tmp_path / "t.tsv", "--per", "type")
     text = (tmp_path / "t.tsv").read_text()
