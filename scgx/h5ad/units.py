@@ -47,12 +47,14 @@ def declared(cells: Cells, key: str, modality: str) -> str | None:
     return word if isinstance(word, str) and word in UNITS else None
 
 
-def units_of(cells: Cells, key: str = "X", modality: str | None = None) -> str:
+def units_of(
+    cells: Cells, key: str = "X", modality: str | None = None, *, ignore_missing: bool = False
+) -> str:
     """The unit of a matrix, of one modality's columns where there are several."""
     if modality is not None and (word := declared(cells, key, modality)):
         return word
     columns = columns_of(cells, modality) if modality and key != "raw/X" else None
-    return detect(_sample(cells, key, columns))
+    return detect(_sample(cells, key, columns), ignore_missing=ignore_missing)
 
 
 def counts_key(cells: Cells, modality: str) -> str:
@@ -88,11 +90,16 @@ def _sample(cells: Cells, key: str, columns: np.ndarray | None) -> Iterator[np.n
             return
 
 
-def detect(samples: Iterator[np.ndarray]) -> str:
-    """The unit from values; rows are not needed, whole numbers and their logarithms tell."""
+def detect(samples: Iterator[np.ndarray], *, ignore_missing: bool = False) -> str:
+    """The unit from values; rows are not needed, whole numbers and their logarithms tell.
+
+    NaN makes it unknown, unless missing values are to be ignored.
+    """
     parts = [part.astype(np.float64) for part in samples]
     values = np.concatenate(parts) if parts else np.empty(0)
     values = values[values != 0]
+    if ignore_missing:
+        values = values[~np.isnan(values)]
     if not len(values):
         return "counts"
     if not np.isfinite(values).all():

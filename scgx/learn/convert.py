@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -21,8 +21,16 @@ from scgx.h5ad.features import columns_of, modalities
 from scgx.h5ad.units import units_of
 
 CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}
+_FAULTS = {"unknown": "has missing or infinite values"}
 Rows: TypeAlias = sparse.csr_array | np.ndarray
 Change: TypeAlias = Callable[[Rows, np.ndarray | None], Rows]
+
+
+class Missing(NamedTuple):
+    """Whether NaN is left out before values are converted; if not, what mends it."""
+
+    ignored: bool = False
+    mend: str = "remove those cells or features"
 
 
 def _logged(block: Rows, totals: np.ndarray | None) -> Rows:
@@ -34,6 +42,8 @@ def _logged(block: Rows, totals: np.ndarray | None) -> Rows:
 
 
 def _same(block: Rows, totals: np.ndarray | None) -> Rows:
+    if wrong := norm.not_finite(block):
+        raise DataError(f"{wrong:,} values are missing or infinite")
     return block.astype(np.float32)
 
 
@@ -64,11 +74,27 @@ class Conversion:
     want: str
     modality: str
     uses_totals: bool
+    missing: Missing = Missing()
 
     def apply(self, block: Rows, totals: np.ndarray | None = None) -> sparse.csr_array:
         """A block of the modality's columns in the wanted unit, CSR float32."""
         change = _same if self.have == self.want else _CHANGES[self.have, self.want]
-        return sparse.csr_array(change(block, totals), dtype=np.float32)
+        try:
+            return sparse.csr_array(change(block, totals), dtype=np.float32)
+        except DataError as error:
+            error.fix = self._mend(block, totals) or error.fix
+            raise
+
+    def _mend(self, block: Rows, totals: np.ndarray | None) -> str | None:
+        """What mends values that cannot be converted, in terms of commands that learn."""
+        values = block if isinstance(block, np.ndarray) else block.data
+        if norm.not_finite(block):
+            return self.missing.mend
+        if values.size and values.min() < 0:
+            return "counts or their logarithms are needed; scgx info shows what is where"
+        if totals is not None:
+            return f"mend obs['total_counts_{self.modality}'], or leave that column out"
+        return None
 
     @property
     def words(self) -> str:
@@ -79,25 +105,31 @@ class Conversion:
 
 
 def choose(
-    cells: Cells, modality: str, want: str | None = None, layer: str | None = None
+    cells: Cells,
+    modality: str,
+    want: str | None = None,
+    layer: str | None = None,
+    missing: Missing = Missing(),
 ) -> Conversion:
     """How to get a modality in a unit (its canonical one by default); DataError where impossible."""
     want = want or CANONICAL[modality]
     columns_of(cells, modality)
-    tried = []
+    tried: list[str] = []
+    unknown = False
     raw = cells.has("raw/X") and cells.matrix("raw/X").shape == cells.shape
     keys = [f"layers/{layer}"] if layer else ["X", "layers/counts", *(["raw/X"] if raw else [])]
     for key in keys:
         if layer is None and not cells.has(key):
             continue
-        have = units_of(cells, key, modality)
+        have = units_of(cells, key, modality, ignore_missing=missing.ignored)
         if have == want or (have, want) in _CHANGES:
             uses = have in ("counts", "binary", "log1p-counts") and want == "log1p-cp10k"
-            return Conversion(key, have, want, modality, uses)
-        tried.append(f"{key} is {have}")
+            return Conversion(key, have, want, modality, uses, missing)
+        unknown = unknown or have == "unknown"
+        tried.append(f"{key} {_FAULTS.get(have, f'is {have}')}")
     raise DataError(
         f"{modality} cannot be had as {want}: {'; '.join(tried) or 'no matrix'}",
-        fix="scgx normalize converts; start from raw counts",
+        fix=missing.mend if unknown else "scgx normalize converts; start from raw counts",
         file=cells.name,
     )
 

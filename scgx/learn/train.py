@@ -18,7 +18,7 @@ from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.batches import Batches, Side
-from scgx.learn.convert import choose, totals_of
+from scgx.learn.convert import Missing, choose, totals_of
 from scgx.learn.model import Model
 from scgx.learn.parts import Parts, for_training
 from scgx.progress import Report, say
@@ -83,10 +83,12 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
 
 def gather(cells: Cells, roles: Roles, parts: Parts) -> Batches:
     """The two sides of the file as batches."""
+    asked = roles.na is not None
+    missing = Missing(True) if asked else Missing(mend="--na mask leaves missing values out")
     sides = []
     for modality in (roles.source, roles.target):
         genes = modality in ("rna", "activity")
-        conversion = choose(cells, modality, roles.units if genes else None)
+        conversion = choose(cells, modality, roles.units if genes else None, missing=missing)
         say(conversion.words)
         columns = columns_of(cells, modality)
         if modality == roles.target and roles.targets:

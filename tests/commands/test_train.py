@@ -74,6 +74,34 @@ def test_nothing_is_learned_from_one_cell_or_from_none_that_differ(demo, forked,
     assert forked(*line.replace(model, "mean").split(), cwd=demo).code == 0
 
 
+@pytest.mark.parametrize(
+    "value, column, words",
+    [
+        (np.nan, None, "missing or infinite values (--na mask leaves"),
+        (-2.0, "units", "counts or their logarithms are needed"),
+        (2.0, "total_counts_rna", "mend obs['total_counts_rna']"),
+    ],
+)
+def test_values_that_cannot_be_learned_from_get_a_mend_that_train_has(
+    demo, forked, value, column, words
+):
+    cells = anndata.read_h5ad(demo / "s.h5ad")
+    cells.X = cells.X.toarray()
+    cells.X[0, 0] = value
+    del cells.uns["scgx"]["units"]
+    if column == "units":
+        cells.uns["scgx"]["units"] = {"X": {"rna": "counts", "atac": "counts"}}
+    elif column:
+        cells.obs[column] = np.full(cells.n_obs, -1.0)
+    cells.write_h5ad(demo / "wrong.h5ad")
+    line = "train ridge wrong.h5ad --from atac --to rna -o never.scgx"
+    done = forked(*line.split(), cwd=demo)
+    assert done.code == 4 and words in done.err, done.err
+    if np.isnan(value):
+        done = forked(*line.replace("never", "masked").split(), "--na", "mask", cwd=demo)
+        assert done.code == 0, done.err
+
+
 def test_genes_may_be_missing_and_in_another_order(demo, forked):
     cells = anndata.read_h5ad(demo / "s.h5ad")
     order = np.random.default_rng(0).permutation(cells.n_vars)

@@ -23,6 +23,11 @@ UNITS = {
 }
 
 
+def test_missing_values_are_ignored_when_asked() -> None:
+    values = UNITS["unknown"].ravel()
+    assert detect(iter([values]), ignore_missing=True) == "counts"
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_unit_is_told_from_values(unit: str) -> None:
     values = UNITS[unit].ravel()
