@@ -173,6 +173,7 @@ class _Run:
         seconds = max(time.perf_counter() - started, 1e-9)
         val_loss = self._judge() if len(self.data.val) else None
         judged = train_loss if val_loss is None else val_loss
+        _require_finite(judged, f"epoch {number}, on validation rows")
         if val_loss is None or judged < self.best_loss:
             self.best, self.best_epoch, self.best_loss = _copy(self.network), number, judged
         self.records.append(
@@ -197,11 +198,7 @@ class _Run:
         for number, batch in enumerate(batches, 1):
             waited += time.perf_counter() - asked
             loss = self._step(batch)
-            if not math.isfinite(loss):
-                raise DataError(
-                    f"the loss is {loss} at epoch {epoch}, batch {number}",
-                    fix="--set lr=... with less, or look at the values with scgx info",
-                )
+            _require_finite(loss, f"epoch {epoch}, batch {number}")
             total, rows = total + loss * len(batch.rows), rows + len(batch.rows)
             asked = time.perf_counter()
         return total / max(rows, 1), waited
@@ -286,6 +283,12 @@ class _Run:
         self.step, self.records = plain["step"], plain["records"]
         self.best_epoch = plain["best_epoch"]
         self.best_loss = math.inf if plain["best_loss"] is None else plain["best_loss"]
+
+
+def _require_finite(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        fix = "--set lr=... with less, or look at the values with scgx info"
+        raise DataError(f"the loss is {loss} at {where}", fix=fix)
 
 
 def _adamw(network: nn.Module, settings: Settings) -> torch.optim.AdamW:

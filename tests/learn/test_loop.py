@@ -198,6 +198,13 @@ def test_a_loss_that_is_not_finite_stops_and_names_epoch_and_batch():
         fit(data=data)
 
 
+def test_a_validation_loss_that_is_not_finite_keeps_no_first_weights():
+    data = Table()
+    data.x[data.val] = np.nan
+    with pytest.raises(DataError, match="nan at epoch 1, on validation rows"):
+        fit(data=data)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without cuda")
 def test_auto_falls_back_with_a_line_and_explicit_cuda_is_refused(capsys):
     fit(replace(SETTINGS, device="auto"))
