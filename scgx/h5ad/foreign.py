@@ -76,8 +76,10 @@ def _gunzipped(path: Path, name: str, memory: int) -> Iterator[Path]:
                     if budget < 0:
                         raise MachineError("does not fit on the disk unpacked", file=name)
                     out.write(data)
-        except (EOFError, zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
-            raise InputError(f"its gzip stream is cut or damaged: {error}", file=name) from None
+        except EOFError:
+            raise InputError("truncated: its gzip stream has no end", file=name) from None
+        except (zlib.error, gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
+            raise InputError(f"its gzip stream is damaged: {error}", file=name) from None
         yield plain
 
 

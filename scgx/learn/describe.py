@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from scgx.errors import InputError, ScgxError, UnsafeError
-from scgx.h5ad import history, streams, trailer
+from scgx.errors import InputError, MachineError, ScgxError, UnsafeError
+from scgx.h5ad import history, sniff, streams, trailer
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, modalities, present
 from scgx.h5ad.frame import Categorical, Frame, Nullable
@@ -50,24 +51,35 @@ def records_of(path: Path, name: str) -> list[dict[str, object]]:
 
 def verdict_of(name: str) -> Verdict:
     """Whole, truncated, corrupt or unsigned; `kind` for what is neither cells nor a model."""
-    if name == "-" or Path(name).is_fifo():
-        try:
-            with streams.source(name) as src:
-                return _verdict(src.path, src.name)
-        except InputError as error:
-            return _refused(error)
-    if not Path(name).is_file():
-        return Verdict("missing", "no file")
-    return _verdict(Path(name), name)
+    path = Path(name)
+    if name != "-" and not path.exists():
+        return Verdict("missing", "no such file")
+    if name != "-" and path.is_dir():
+        return _folder(path, name)
+    if name != "-" and path.is_file():
+        return _verdict(path, name)
+    try:
+        with streams.source(name) as src:
+            return _verdict(src.path, src.name)
+    except InputError as error:
+        return _refused(error)
+    except OSError as error:
+        return Verdict("missing", str(error.strerror).lower())
 
 
 def _verdict(path: Path, name: str) -> Verdict:
     try:
         with open(path, "rb") as file:
             head = file.read(520)
+        if not head:
+            return Verdict("kind", "is empty")
         if head.startswith(b"PK"):
+            if not zipfile.is_zipfile(path):
+                return Verdict("truncated", "a zip without its end")
             found = artifact.read(path, name)
             return Verdict("whole", f"model {found.header.model}, every member as written")
+        if head.startswith(b"\x1f\x8b"):
+            return _read_through(path, name)
         if not head.startswith(b"\x89HDF") and head[512:516] != b"\x89HDF":
             return Verdict("kind", "no HDF5 file and no model")
         verdict = trailer.verify(path)
@@ -82,9 +94,22 @@ def _verdict(path: Path, name: str) -> Verdict:
         return Verdict("kind", error.what)
 
 
+def _folder(path: Path, name: str) -> Verdict:
+    """A zarr store is read through, any other folder is of no kind."""
+    try:
+        sniff.kind(path, name)
+    except InputError as error:
+        return Verdict("kind", error.what)
+    return _read_through(path, name)
+
+
 def _refused(error: InputError) -> Verdict:
-    state = "truncated" if error.what.startswith("truncated") else "corrupt"
-    return Verdict(state, error.what)
+    state = "corrupt"
+    if error.what.startswith("truncated"):
+        state = "truncated"
+    elif error.what.endswith(("is empty", "no h5ad", "not h5ad", "but zeros")):
+        state = "kind"
+    return Verdict(state, error.what.removeprefix(f"{state}: "))
 
 
 def _read_through(path: Path, name: str) -> Verdict:
@@ -97,6 +122,8 @@ def _read_through(path: Path, name: str) -> Verdict:
             scan(cells.h5)
     except InputError as error:
         return _refused(error)
+    except MachineError as error:
+        return Verdict("missing", error.what)
     except ScgxError as error:
         return Verdict("kind", error.what)
     return Verdict("unsigned", "no trailer; everything in it could be read")

@@ -1,5 +1,6 @@
 """What `info` shows of cells and of a model, and what `check` calls a file."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from learn.test_artifact import header
 from scgx.h5ad.frame import Frame, Nullable
 from scgx.h5ad.writer import create
 from scgx.learn import artifact
-from scgx.learn.describe import Summary, summary_of
+from scgx.learn.describe import Summary, summary_of, verdict_of
 
 
 def model(path: Path, records: list[dict[str, object]]) -> Path:
@@ -41,3 +42,32 @@ def test_booleans_are_counted(tmp_path: Path) -> None:
     found = summary_of(tmp_path / "a.h5ad", "a")
     assert row(found, "obs", "kept") == ["kept", "bool", "true 12, false 8"]
     assert row(found, "obs", "unsure") == ["unsure", "bool", "true 10, false 8, missing 2"]
+
+
+def test_check_names_what_is_no_file_of_ours(tmp_path: Path) -> None:
+    assert verdict_of(str(tmp_path)) == ("kind", "is a folder and no cells")
+    state, words = verdict_of("/dev/null")
+    assert state == "kind" and words.endswith("is empty")
+    assert verdict_of(str(tmp_path / "none")) == ("missing", "no such file")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_cut_model_is_truncated(tmp_path: Path, share: float) -> None:
+    path = model(tmp_path / "m.scgx", [])
+    assert verdict_of(str(path)).state == "whole"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    assert verdict_of(str(path)).state == "truncated"
+
+
+def test_gzipped_cells_are_read_through(tmp_path: Path) -> None:
+    with create(tmp_path / "a.h5ad") as out:
+        for axis in ("obs", "var"):
+            out.frame(axis, Frame(np.array(["a", "b"], dtype=object), {}))
+    packed = tmp_path / "a.h5ad.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.h5ad").read_bytes()))
+    assert verdict_of(str(packed)).state == "unsigned"
+    packed.write_bytes(packed.read_bytes()[:-20])
+    assert verdict_of(str(packed)).state == "truncated"
+    packed.write_bytes(gzip.compress(b"text"))
+    assert verdict_of(str(packed)).state == "kind"
