@@ -5,7 +5,6 @@ import numpy as np
 from scgx.tasks._bootstrap import Bootstrap, interval
 from scgx.tasks._scores import Entry, Verdict
 
-
 ROUNDING = 1e-6  # what float32 loses between two ways to the same values
 
 
