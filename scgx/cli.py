@@ -152,6 +152,11 @@ def run(arguments: list[str]) -> int:
         return 130
     except Terminated as ended:
         return 128 + ended.number
+    except (RuntimeError, ImportError, SystemError) as error:
+        code = _interrupted(error)
+        if code is None:
+            raise
+        return code
     except (ReaderGone, BrokenPipeError):
         return 141
     except SystemExit as ended:  # of typer: its help or a completion, whose reader may have left
@@ -163,6 +168,17 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         progress.fail(f"{where}{(error.strerror or str(error)).lower()}")
         return MachineError.code
+
+
+def _interrupted(error: BaseException | None) -> int | None:
+    """The exit code of an interrupt that became another error on its way, as in the making of a class."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return 130
+        if isinstance(error, Terminated):
+            return 128 + error.number
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def wanted_completion() -> bool:

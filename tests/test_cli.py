@@ -169,3 +169,16 @@ def test_a_call_from_python_is_recorded_as_the_line_it_stands_for():
     found = api._words(function, words | {"resume": True, "seed": 3})
     line = "ridge x --from atac --set rank=1 --set penalty=2 --resume --seed 3"
     assert found == line.split()
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_became_another_error_is_still_one(monkeypatch, number, code):
+    class Late:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt if number == signal.SIGINT else errors.Terminated(number)
+
+    def build(command: str) -> object:
+        return type("Made", (), {"value": Late()})  # up to Python 3.11 a RuntimeError
+
+    monkeypatch.setattr(cli, "build", build)
+    assert cli.run(["info"]) == code
