@@ -171,7 +171,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _interrupted(error: BaseException | None) -> int | None:
-    """The exit code of an interrupt that became another error on its way, as in the making of a class."""
+    """The exit code of an interrupt that became another error on its way (making a class, say)."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return 130
