@@ -37,6 +37,8 @@ PLUGINS = ("commands", "models", "metrics", "datasets", "tasks")
 HOMES = {
     "typer": ("cli.py", "commands/"),
     "h5py": ("h5ad/",),
+    "numba": ("h5ad/text_kernels.py", "h5ad/gather_kernels.py"),
+    "zstandard": ("h5ad/",),
     "anndata": ("h5ad/foreign.py",),
     "zarr": ("h5ad/foreign.py",),
     "pyranges": ("genome/",),

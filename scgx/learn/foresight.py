@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from scgx.learn.batches import Batches
+from scgx.learn.data import TrainingData
 from scgx.learn.kernels import Budget, Dual, fit_dual, linear
 from scgx.learn.lsi import column_deviation, inverse_frequency, unit_rows
 from scgx.learn.selection import fold_of
@@ -37,7 +37,7 @@ class Foresight(NamedTuple):
 
 
 def foresee(
-    data: Batches, components: np.ndarray, *, idf_power: float, penalty: float, seed: int
+    data: TrainingData, components: np.ndarray, *, idf_power: float, penalty: float, seed: int
 ) -> tuple[Foresight, np.ndarray]:
     """Fit on the training rows; also what is foreseen for them, held out, float32 (n_train, rank).
 

@@ -15,7 +15,7 @@ import numpy as np
 from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
-    from scgx.learn.batches import Batches
+    from scgx.learn.data import TrainingData
     from scgx.progress import Report
 
 
@@ -25,7 +25,7 @@ class Model(Protocol):
     Config: ClassVar[type]
 
     @classmethod
-    def fit(cls, data: Batches, config: object, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: object, *, seed: int, report: Report) -> Self:
         """Learn from data.train; data.val may stop and tune."""
         ...
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy import sparse
 
-from scgx.learn.batches import Batches
+from scgx.learn.data import TrainingData
 from scgx.learn.loadings import Loadings
 from scgx.learn.residual import deviations
 from scgx.learn.selection import judges
@@ -39,11 +39,11 @@ class Near:
 
 
 class Prepared:
-    """Batches for the torch loop; `name` says which settings made the state."""
+    """TrainingData for the torch loop; `name` says which settings made the state."""
 
     def __init__(
         self,
-        data: Batches,
+        data: TrainingData,
         loadings: Loadings,
         state: tuple[np.ndarray, np.ndarray],
         *,

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from scgx.learn.batches import Batches
+from scgx.learn.data import TrainingData
 from scgx.learn.lsi import column_mean
 from scgx.learn.selection import parts
 
 ROWS_AT_ONCE = 4_096
 
 
-def mean_profile(data: Batches, rows: np.ndarray) -> np.ndarray:
+def mean_profile(data: TrainingData, rows: np.ndarray) -> np.ndarray:
     """Mean of each output over `rows` (n_out,), float32; 0 where all of them are missing."""
     total, weight = 0.0, 0.0
     for part in parts(len(rows), ROWS_AT_ONCE):

@@ -1,18 +1,18 @@
 """What a network is asked for: how far a cell is from the mean cell, on a scale where outputs compare.
 
 A network that predicts deviations cannot win by predicting the mean. The scale is that of `Loadings`.
-Missing targets (see `Batches.weight`) count as the mean of those that are there in what is fitted
+Missing targets (see `TrainingData.weight`) count as the mean of those that are there in what is fitted
 before the network, and as their weight in its loss.
 """
 
 import numpy as np
 from scipy import sparse
 
-from scgx.learn.batches import Batches
+from scgx.learn.data import TrainingData
 from scgx.learn.loadings import Loadings
 
 
-def training_targets(data: Batches) -> sparse.csr_array:
+def training_targets(data: TrainingData) -> sparse.csr_array:
     """Targets of the training rows, CSR float32; the less one weighs, the nearer it is to the mean."""
     y, weight = data.y(data.train), data.weight(data.train)
     if weight is None:

@@ -17,8 +17,8 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
-from scgx.learn.batches import Batches, Side
 from scgx.learn.convert import Missing, choose, totals_of
+from scgx.learn.data import Side, TrainingData
 from scgx.learn.model import Model
 from scgx.learn.parts import Parts, for_training
 from scgx.progress import Report, say
@@ -81,7 +81,7 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
         )
 
 
-def gather(cells: Cells, roles: Roles, parts: Parts) -> Batches:
+def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
     """The two sides of the file as batches."""
     asked = roles.na is not None
     missing = Missing(True) if asked else Missing(mend="--na mask leaves missing values out")
@@ -97,7 +97,7 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> Batches:
         if len(np.unique(features.names.astype(str))) < len(features):
             cells.require_unique("var")
         sides.append(Side(features, columns, conversion))
-    return Batches(
+    return TrainingData(
         cells, (sides[0], sides[1]), (parts.train, parts.val), groups=parts.groups, na=roles.na
     )
 
@@ -117,14 +117,14 @@ def _named(cells: Cells, columns: np.ndarray, wanted: Sequence[str]) -> np.ndarr
     return columns[mask]
 
 
-def _check_values(data: Batches) -> None:
+def _check_values(data: TrainingData) -> None:
     """Read one small block, so that wrong values are refused before anything is fitted."""
     rows = data.train[:256]
     data.x(rows)
     data.y(rows)
 
 
-def _check_learnable(name: str, data: Batches) -> None:
+def _check_learnable(name: str, data: TrainingData) -> None:
     """Refuse to learn from fewer than two cells, or where no training cell differs in any target."""
     if name in ("mean", "group-mean"):
         return
@@ -145,7 +145,7 @@ def _check_learnable(name: str, data: Batches) -> None:
             )
 
 
-def _summary(data: Batches) -> dict[str, np.ndarray]:
+def _summary(data: TrainingData) -> dict[str, np.ndarray]:
     """What outputs carry on for `score`: who trained, and the mean and variance of the targets."""
     n, width = len(data.train), len(data.outputs)
     total, squares = np.zeros(width), np.zeros(width)
@@ -166,7 +166,7 @@ def _header(
     name: str,
     cells: Cells,
     roles: Roles,
-    fitted: tuple[Parts, Batches],
+    fitted: tuple[Parts, TrainingData],
     settings: object,
     seed: int,
     report: Report,

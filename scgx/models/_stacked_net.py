@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scgx.learn.batches import plan
+from scgx.learn.data import plan
 from scgx.learn.prepared import Fed
 from scgx.models import _mlp_net as mlp
 from scgx.progress import Report
@@ -31,7 +31,7 @@ class Seen:
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
     ) -> Iterator[Fed]:
-        """Batches of `size` rows."""
+        """TrainingData of `size` rows."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
         if shuffle:
             order = np.random.default_rng([seed, epoch]).permutation(order)

@@ -22,10 +22,10 @@ from scipy import sparse
 
 from scgx.learn import windows
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
+from scgx.learn.data import TrainingData
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.loadings import Loadings
 from scgx.learn.prepared import Near, Prepared, Standard, with_depth
@@ -98,7 +98,7 @@ class Model:
         self.network = network
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Foresight from the training rows, then the torch loop; data.val stops it."""
         from scgx.learn.loop import require_device
         from scgx.models import _cnn_net as net
@@ -173,7 +173,7 @@ class Model:
         return bounded(values(guess, fixed.loadings), fixed.low_high)
 
 
-def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.ndarray]:
+def _fit_fixed(data: TrainingData, config: Config, *, seed: int) -> tuple[_Fixed, np.ndarray]:
     """All but the network, and the held-out state of the training rows."""
     covariates = Covariates.fit(data.obs, config.covariates, data.train)
     y = training_targets(data)
@@ -190,7 +190,7 @@ def _fit_fixed(data: Batches, config: Config, *, seed: int) -> tuple[_Fixed, np.
     return _Fixed(foresight, standard, loadings, covariates, basis, low_high), standard(raw)
 
 
-def _basis(data: Batches, config: Config) -> sparse.csr_array:
+def _basis(data: TrainingData, config: Config) -> sparse.csr_array:
     """Which inputs fall into which distance bin of which gene; empty without windows."""
     shape = (len(data.inputs), len(data.outputs))
     if config.reach <= 0:
@@ -212,7 +212,7 @@ def _sizes(fixed: _Fixed, config: Config) -> tuple:
     return shape, body, sight if fixed.bins else None
 
 
-def _say_windows(fixed: _Fixed, data: Batches, report: Report) -> None:
+def _say_windows(fixed: _Fixed, data: TrainingData, report: Report) -> None:
     """How many genes have something near them."""
     outputs = len(data.outputs)
     if not fixed.bins:

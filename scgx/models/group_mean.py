@@ -15,9 +15,9 @@ import numpy as np
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.frame import Frame
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
 from scgx.learn.covariates import require_levels
+from scgx.learn.data import TrainingData
 from scgx.learn.profile import mean_profile
 from scgx.progress import Report, warn
 
@@ -45,7 +45,7 @@ class Model:
         self._said: set[tuple[str, ...]] = set()
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Mean of each output per combination of levels over the training rows."""
         if not config.covariates:
             raise UsageError(

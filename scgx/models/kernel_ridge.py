@@ -18,10 +18,10 @@ from typing import Self
 import numpy as np
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.curve import Curve, Shrinkage, evened
+from scgx.learn.data import TrainingData
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.kernels import Budget
@@ -66,7 +66,7 @@ class Model:
         self.scales = scales  # "seen" (seen,): to common units; "limits" (2,): of the outputs
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Fit both stages on the training rows; see the module for what is held out from what."""
         y = training_targets(data)
         loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)

@@ -13,9 +13,9 @@ import numpy as np
 from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
+from scgx.learn.data import TrainingData
 from scgx.learn.lsi import Lsi
 from scgx.learn.residual import training_targets
 from scgx.learn.selection import correlation, judges, parts
@@ -47,7 +47,7 @@ class Model:
         self.neighbours = neighbours
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Choose the number of neighbours on judging rows, then keep all training rows."""
         x = data.x(data.train)
         lsi = Lsi.fit(x, modality=data.inputs.modality, rank=config.rank, seed=seed)
@@ -93,7 +93,7 @@ class Model:
         order = np.argsort(-np.take_along_axis(likeness, near, axis=1), axis=1, kind="stable")
         return np.take_along_axis(near, order, axis=1)
 
-    def _choose(self, data: Batches, *, seed: int) -> int:
+    def _choose(self, data: TrainingData, *, seed: int) -> int:
         rows = judges(data, seed=seed)
         among = np.searchsorted(data.train, rows.fit)
         pool = Model(self.lsi, self.cells[among], self.profiles[among], 0)

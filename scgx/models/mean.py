@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
+from scgx.learn.data import TrainingData
 from scgx.learn.profile import mean_profile
 from scgx.progress import Report
 
@@ -28,7 +28,7 @@ class Model:
         self.mean = mean
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Mean of each output over the training rows, in the output's units."""
         return cls(mean_profile(data, data.train))
 

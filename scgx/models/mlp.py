@@ -15,10 +15,10 @@ import numpy as np
 from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
+from scgx.learn.data import TrainingData
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import Lsi
 from scgx.learn.prepared import Prepared, Standard, with_depth
@@ -75,7 +75,7 @@ class Model:
         self.network = network
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Components from the training rows, then the torch loop; data.val stops it."""
         from scgx.learn.loop import require_device
         from scgx.models import _mlp_net as net
@@ -141,7 +141,7 @@ class Model:
         return bounded(values(guess, self.fixed.loadings), self.fixed.low_high)
 
 
-def _fit_fixed(data: Batches, config: Config, *, seed: int) -> _Fixed:
+def _fit_fixed(data: TrainingData, config: Config, *, seed: int) -> _Fixed:
     covariates = Covariates.fit(data.obs, config.covariates, data.train)
     x = data.x(data.train)
     lsi = Lsi.fit(x, modality=data.inputs.modality, rank=config.components, seed=seed)

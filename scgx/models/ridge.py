@@ -14,8 +14,8 @@ import numpy as np
 from scipy import linalg, sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.block import CellBlock
+from scgx.learn.data import TrainingData
 from scgx.learn.lsi import Lsi, column_mean
 from scgx.learn.residual import training_targets
 from scgx.learn.selection import judges, mean_correlation
@@ -55,7 +55,7 @@ class Model:
         self.low_high = low_high
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Choose rank and penalty on judging rows, then fit on all training rows."""
         ranks = (config.rank,) if config.rank else RANKS
         penalties = (config.penalty,) if config.penalty else PENALTIES
@@ -89,7 +89,7 @@ class Model:
 
 
 def _choose(
-    data: Batches, lsi: Lsi, settings: list[tuple[int, float]], *, seed: int
+    data: TrainingData, lsi: Lsi, settings: list[tuple[int, float]], *, seed: int
 ) -> tuple[int, float]:
     rows = judges(data, seed=seed)
     seen, judged = lsi.transform(data.x(rows.fit)), lsi.transform(data.x(rows.judge))

@@ -18,11 +18,11 @@ import numpy as np
 from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.batches import Batches
 from scgx.learn.bayes import Kinds, score_kinds
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.curve import Curve, Shrinkage, evened
+from scgx.learn.data import TrainingData
 from scgx.learn.depth import Depth
 from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.kernels import Budget
@@ -105,7 +105,7 @@ class Model:
         self.mixing = mixing  # "rms" (1,), "share" (1,) of the network, "limits" (2,) of outputs
 
     @classmethod
-    def fit(cls, data: Batches, config: Config, *, seed: int, report: Report) -> Self:
+    def fit(cls, data: TrainingData, config: Config, *, seed: int, report: Report) -> Self:
         """Evidence held out by group, then both heads; data.val chooses the network's epoch."""
         from scgx.models import _stacked_net as net
 
@@ -182,7 +182,7 @@ class Model:
 
 
 def _gather(
-    data: Batches, z: np.ndarray, folds: np.ndarray, config: Config, seed: int
+    data: TrainingData, z: np.ndarray, folds: np.ndarray, config: Config, seed: int
 ) -> tuple[_Evidence, np.ndarray]:
     """Evidence fitted on all training rows, and that of the training rows, held out."""
     x = data.x(data.train)
@@ -209,7 +209,7 @@ class _Judged(NamedTuple):
 
 
 def _judged(
-    data: Batches,
+    data: TrainingData,
     evidence: _Evidence,
     seen: np.ndarray,
     curve: Curve,

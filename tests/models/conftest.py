@@ -1,4 +1,4 @@
-"""Small paired cells in memory, shaped as `learn.batches.Batches` is, with signal to find."""
+"""Small paired cells in memory, shaped as `learn.data.TrainingData` is, with signal to find."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,8 +10,8 @@ from scipy import sparse
 
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame, categorical
-from scgx.learn.batches import Batch, plan
 from scgx.learn.block import CellBlock
+from scgx.learn.data import Batch, plan
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class Side:
     conversion: Conversion
 
 
-class Batches:
+class TrainingData:
     """Paired cells of one file in two parts, train and val."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Batches:
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
     ) -> Iterator[Batch]:
-        """Batches of `size` rows; the next buffer is read while this one is used."""
+        """TrainingData of `size` rows; the next buffer is read while this one is used."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
         buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
         for chunk, x, y, weight in ahead(self._buffer(chunk) for chunk in buffers):
