@@ -2,7 +2,8 @@
 
 Blocks are padded to exactly 512 rows, since matrix products may differ in the last bit with the number
 of rows: so neither --memory nor the other cells of a file change a cell's answer. Features that the
-file lacks are zero columns marked absent, and depth is computed on the shared panel.
+file lacks are zero columns marked absent, and depth is computed on the shared panel. Where datasets
+measured different features, a block holds cells of one dataset, and what it did not measure is absent.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy import sparse
 from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
+from scgx.h5ad.measured import Measured, measured_of
 from scgx.learn.artifact import Header
 from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, choose, totals_of
@@ -32,11 +34,25 @@ class Alignment:
     columns: np.ndarray
     conversion: Conversion
     totals: np.ndarray | None
+    measured: Measured | None = None
 
     @property
     def present(self) -> np.ndarray:
         """Which inputs the file has, bool (inputs,)."""
         return self.columns >= 0
+
+    def present_in(self, row: int) -> np.ndarray:
+        """Which inputs the file has for the dataset of one of its cells, bool (inputs,)."""
+        if self.measured is None:
+            return self.present
+        return self.present & self.measured.mask[self.columns, self.measured.codes[row]]
+
+    def alike(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Places among `rows` of the cells of one dataset, for each of them."""
+        if self.measured is None:
+            return [np.arange(len(rows))]
+        codes = self.measured.codes[rows]
+        return [np.flatnonzero(codes == code) for code in np.unique(codes)]
 
 
 def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
@@ -67,28 +83,36 @@ def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
     conversion = choose(cells, modality, header.inputs.units)
     whole = found == len(wanted)
     totals = totals_of(cells, modality) if header.totals == "obs" and whole else None
-    return Alignment(columns, conversion, totals)
+    measured = measured_of(cells)
+    if measured is not None and measured.mask[columns[columns >= 0]].all():
+        measured = None
+    return Alignment(columns, conversion, totals, measured)
 
 
-def blocks(cells: Cells, alignment: Alignment, rows: np.ndarray) -> Iterator[tuple[int, CellBlock]]:
-    """(valid rows, block of exactly 512 rows) over `rows` in the order given."""
-    present = alignment.present
-    columns = alignment.columns[present]
-    placed = np.flatnonzero(present)
-    width = len(present)
+def blocks(
+    cells: Cells, alignment: Alignment, rows: np.ndarray
+) -> Iterator[list[tuple[np.ndarray, CellBlock]]]:
+    """For 512 of `rows` after another: blocks of exactly 512 rows, and which of the 512 they answer."""
     for start in range(0, len(rows), ROWS):
         part = rows[start : start + ROWS]
-        values = cells.rows(alignment.conversion.key, part, columns)
-        totals = alignment.totals[part] if alignment.totals is not None else None
-        use = totals if alignment.conversion.uses_totals else None
-        x = alignment.conversion.apply(values, use)
-        depth = totals if totals is not None else np.asarray(x.sum(axis=1), np.float64).ravel()
-        indptr = np.concatenate([x.indptr, np.full(ROWS - len(part), x.indptr[-1], x.indptr.dtype)])
-        x = sparse.csr_array((x.data, placed[x.indices], indptr), shape=(ROWS, width))
-        x.sort_indices()  # sums over a row then run in the model's order, whatever the file's
-        padded = np.concatenate([part, np.full(ROWS - len(part), part[-1])])
-        depth = np.concatenate([depth, np.zeros(ROWS - len(part))])
-        yield len(part), CellBlock(x, cells.obs.take(padded), depth, present)
+        yield [(place, _block(cells, alignment, part[place])) for place in alignment.alike(part)]
+
+
+def _block(cells: Cells, alignment: Alignment, rows: np.ndarray) -> CellBlock:
+    """Up to 512 cells of one dataset, padded with the last of them, in the order of the inputs."""
+    present = alignment.present_in(int(rows[0]))
+    placed = np.flatnonzero(present)
+    values = cells.rows(alignment.conversion.key, rows, alignment.columns[present])
+    totals = alignment.totals if present.all() else None
+    depth = None if totals is None else totals[rows]
+    x = alignment.conversion.apply(values, depth if alignment.conversion.uses_totals else None)
+    depth = np.asarray(x.sum(axis=1), np.float64).ravel() if depth is None else depth
+    padding = ROWS - len(rows)
+    indptr = np.concatenate([x.indptr, np.full(padding, x.indptr[-1], x.indptr.dtype)])
+    x = sparse.csr_array((x.data, placed[x.indices], indptr), shape=(ROWS, len(present)))
+    x.sort_indices()  # sums over a row then run in the model's order, whatever the file's
+    obs = cells.obs.take(np.concatenate([rows, np.full(padding, rows[-1])]))
+    return CellBlock(x, obs, np.concatenate([depth, np.zeros(padding)]), present)
 
 
 def predict(
@@ -97,10 +121,16 @@ def predict(
     """Predictions of `rows` in order, float32 (up to 512, outputs) a time; `name`: the model file."""
     if not isinstance(model, Predicts):
         raise DataError("this model never predicts a modality", file=name)
-    for valid, block in blocks(cells, alignment, rows):
+    for together in blocks(cells, alignment, rows):
         try:
-            made = model.predict(block)
+            made = [(place, model.predict(block)[: len(place)]) for place, block in together]
         except (IndexError, ValueError) as error:
             what = f"its weights do not fit its features: {error}"
             raise InputError(what, fix="train it again", file=name) from error
-        yield made[:valid]
+        yield made[0][1] if len(made) == 1 else _in_place(made)
+
+
+def _in_place(made: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Answers of several blocks in the order of the rows that were asked for."""
+    order = np.concatenate([place for place, _answers in made])
+    return np.concatenate([answers for _place, answers in made])[np.argsort(order)]

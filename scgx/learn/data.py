@@ -2,7 +2,8 @@
 
 Values come in the canonical unit of their modality, as CSR. What fits in a third of the budget is
 converted once and kept; what does not is read from disk, in buffers of neighbouring blocks, while the
-model computes.
+model computes. What a cell's dataset did not measure is never read: as an input it is not offered, as
+a target it weighs nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.slabs import ahead
 from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, totals_of
@@ -77,6 +79,7 @@ class TrainingData:
         self.memory = cells.memory
         self.groups = groups
         self.na = na
+        self._measured = measured_of(cells)
 
     @property
     def inputs(self) -> Features:
@@ -119,15 +122,25 @@ class TrainingData:
         return self._depth(self.target, rows, self.y_counts)
 
     def weight(self, rows: np.ndarray) -> np.ndarray | None:
-        """What each target value weighs in a loss, float32 (n, outputs): 1, or `na` where missing."""
-        if self.na is None:
+        """What each target value weighs in a loss, float32 (n, outputs): 1, or `na` where missing,
+        or 0 where the cell's dataset did not measure it; None where all weigh 1.
+        """
+        columns = self.target.columns
+        partial = self._measured is not None and not self._measured.mask[columns].all()
+        if self.na is None and not partial:
             return None
-        missing = np.isnan(_dense(self._raw(self.target, rows)))
-        return np.where(missing, np.float32(self.na), np.float32(1))
+        weight = np.ones((len(rows), len(columns)), dtype=np.float32)
+        if self.na is not None:
+            weight[np.isnan(_dense(self._raw(self.target, rows)))] = self.na
+        if self._measured is not None:
+            weight[~self._measured.of(rows, columns)] = 0
+        return weight
 
     def block(self, rows: np.ndarray) -> CellBlock:
         """Rows as `predict` will see them."""
-        present = np.ones(len(self.inputs), dtype=bool)
+        every = np.ones((1, len(self.inputs)), dtype=bool)
+        offered = self._measured.of(rows, self.source.columns) if self._measured else every
+        present = offered.any(axis=0)
         return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
 
     def batches(
@@ -166,7 +179,10 @@ class TrainingData:
         }
 
     def _raw(self, side: Side, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
-        return self._cells.rows(side.conversion.key, rows, side.columns)
+        block = self._cells.rows(side.conversion.key, rows, side.columns)
+        if self._measured is None:
+            return block
+        return self._measured.clear(block, rows, side.columns)
 
     def _fetch(
         self, side: Side, rows: np.ndarray, cached: sparse.csr_array | None

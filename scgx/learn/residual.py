@@ -14,7 +14,12 @@ from scgx.learn.loadings import Loadings
 
 def training_targets(data: TrainingData) -> sparse.csr_array:
     """Targets of the training rows, CSR float32; the less one weighs, the nearer it is to the mean."""
-    y, weight = data.y(data.train), data.weight(data.train)
+    return targets(data, data.train)
+
+
+def targets(data: TrainingData, rows: np.ndarray) -> sparse.csr_array:
+    """The same of any rows; the mean is theirs."""
+    y, weight = data.y(rows), data.weight(rows)
     if weight is None:
         return y
     known = y.toarray() * weight

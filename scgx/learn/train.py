@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from scgx import __version__, registry
 from scgx.cells import coordinates
@@ -15,6 +16,7 @@ from scgx.errors import DataError, InputError, ScgxError, UsageError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.convert import Missing, choose, totals_of
@@ -93,6 +95,8 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
         columns = columns_of(cells, modality)
         if modality == roles.target and roles.targets:
             columns = _named(cells, columns, roles.targets)
+        if modality == roles.source:
+            columns = measured_by_all(cells, columns, parts, modality)
         features = coordinates.features(cells.var, columns, modality)
         if len(np.unique(features.names.astype(str))) < len(features):
             cells.require_unique("var")
@@ -100,6 +104,28 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
     return TrainingData(
         cells, (sides[0], sides[1]), (parts.train, parts.val), groups=parts.groups, na=roles.na
     )
+
+
+def measured_by_all(cells: Cells, columns: np.ndarray, parts: Parts, modality: str) -> np.ndarray:
+    """The columns that every dataset of the train and val rows measured: inputs cannot be weighed,
+    and absence is no zero.
+    """
+    measured = measured_of(cells)
+    if measured is None:
+        return columns
+    used = np.unique(measured.codes[np.concatenate([parts.train, parts.val])])
+    shared = columns[measured.mask[columns][:, used].all(axis=1)]
+    if not len(shared):
+        raise DataError(
+            f"no {modality} feature was measured by all {len(used)} datasets",
+            fix="train on datasets that share features",
+            file=cells.name,
+        )
+    if len(shared) < len(columns):
+        say(
+            f"{len(shared):,} of {len(columns):,} {modality} features were measured by all datasets"
+        )
+    return shared
 
 
 def _named(cells: Cells, columns: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
@@ -147,18 +173,22 @@ def _check_learnable(name: str, data: TrainingData) -> None:
 
 def _summary(data: TrainingData) -> dict[str, np.ndarray]:
     """What outputs carry on for `score`: who trained, and the mean and variance of the targets."""
-    n, width = len(data.train), len(data.outputs)
-    total, squares = np.zeros(width), np.zeros(width)
-    for start in range(0, n, 4096):
-        block = data.y(data.train[start : start + 4096])
+    width = len(data.outputs)
+    total, squares, n = np.zeros(width), np.zeros(width), np.zeros(width)
+    for start in range(0, len(data.train), 4096):
+        rows = data.train[start : start + 4096]
+        block, weight = data.y(rows), data.weight(rows)
+        block = block if weight is None else sparse.csr_array(block.multiply(weight > 0))
         total += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
         squares += np.asarray(block.multiply(block).sum(axis=0), dtype=np.float64).ravel()
-    mean = total / max(n, 1)
+        n += len(rows) if weight is None else (weight > 0).sum(axis=0)
+    n = np.maximum(n, 1)
+    mean = total / n
     names = data.obs.index[data.train]
     return {
         "train_cells": np.sort(hash_names(names)),
         "train_mean": mean.astype(np.float32),
-        "train_var": np.maximum(squares / max(n, 1) - mean**2, 0).astype(np.float32),
+        "train_var": np.maximum(squares / n - mean**2, 0).astype(np.float32),
     }
 
 

@@ -17,7 +17,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.data import TrainingData
 from scgx.learn.lsi import Lsi
-from scgx.learn.residual import training_targets
+from scgx.learn.residual import targets, training_targets
 from scgx.learn.selection import correlation, judges, parts
 from scgx.progress import Report
 
@@ -104,7 +104,7 @@ class Model:
                 for part in parts(len(rows.judge), ROWS_AT_ONCE)
             ]
         )
-        truth = sparse.csc_array(data.y(rows.judge))
+        truth = sparse.csc_array(targets(data, rows.judge))
         profiles = sparse.csc_array(pool.profiles)
         score = dict.fromkeys(candidates, 0.0)
         for part in parts(truth.shape[1], 2_048):

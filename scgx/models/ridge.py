@@ -17,7 +17,7 @@ from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.data import TrainingData
 from scgx.learn.lsi import Lsi, column_mean
-from scgx.learn.residual import training_targets
+from scgx.learn.residual import targets, training_targets
 from scgx.learn.selection import judges, mean_correlation
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
@@ -94,7 +94,7 @@ def _choose(
     rows = judges(data, seed=seed)
     seen, judged = lsi.transform(data.x(rows.fit)), lsi.transform(data.x(rows.judge))
     among = np.searchsorted(data.train, rows.fit)
-    y, truth = training_targets(data)[among], data.y(rows.judge)
+    y, truth = training_targets(data)[among], targets(data, rows.judge)
 
     def score(setting: tuple[int, float]) -> float:
         rank, penalty = setting

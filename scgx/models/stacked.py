@@ -28,7 +28,7 @@ from scgx.learn.foresight import Foresight, foresee
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.neighbours import smoothed
-from scgx.learn.residual import training_targets
+from scgx.learn.residual import targets, training_targets
 from scgx.learn.selection import fold_of, judges, mean_correlation
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
@@ -218,7 +218,7 @@ def _judged(
 ) -> _Judged:
     """Validation rows judge; without them, a group of training rows, by what is held out."""
     rows = judges(data, seed=seed)
-    fit, truth = np.searchsorted(data.train, rows.fit), data.y(rows.judge)
+    fit, truth = np.searchsorted(data.train, rows.fit), targets(data, rows.judge)
     if len(data.val):
         judging = evidence(data.x(rows.judge))
         return _Judged(fit, judging, curve(judging), truth)
