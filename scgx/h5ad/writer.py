@@ -107,7 +107,7 @@ class Writer:
                 self.copy(cells, f"{key}/{inner}")
         else:
             cells.h5.file.copy(item, self.group(parent), name=name)
-            _upgrade_sparse(self.h5[key])
+            upgrade_sparse(self.h5[key])
 
     def _copy_raw(self, cells: Cells) -> None:
         group = self.h5.create_group("raw")
@@ -145,7 +145,7 @@ class Writer:
             self.frame(new, read_frame(cells.h5[old], cells.h5.get("uns")))
         elif isinstance(cells.h5[old], h5py.Group) or cells.h5[old].dtype.names is None:
             cells.h5.file.copy(cells.h5[old], raw, name=new.split("/")[1])
-            _upgrade_sparse(self.h5[new])
+            upgrade_sparse(self.h5[new])
 
     @contextlib.contextmanager
     def matrix(
@@ -343,7 +343,7 @@ def _is_modern(item: h5py.Group | h5py.Dataset) -> bool:
     return "nullable-string-array" not in kinds
 
 
-def _upgrade_sparse(item: h5py.HLObject) -> None:
+def upgrade_sparse(item: h5py.HLObject) -> None:
     """Name the encoding of a sparse matrix written by h5sparse, which new readers no longer know."""
     if isinstance(item, h5py.Group) and "h5sparse_format" in item.attrs:
         kind = item.attrs["h5sparse_format"]
