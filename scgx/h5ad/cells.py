@@ -3,6 +3,8 @@
 Nothing is read that is not asked for, and nothing before the file is known to be safe.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
@@ -10,14 +12,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from scipy import sparse
+import scipy
 
 from scgx.errors import DataError, InputError, MachineError, ScgxError, UsageError
 from scgx.h5ad import heaps, safety, trailer
 from scgx.h5ad.blocks import Block
-from scgx.h5ad.encoding import read_frame, read_value
-from scgx.h5ad.frame import Frame
+from scgx.h5ad.encoding import read_column, read_frame, read_value, rows_of_frame
+from scgx.h5ad.frame import Column, Frame, length
 from scgx.h5ad.matrix import Matrix
+from scgx.registry import suggest
 
 ALIGNED = ("layers", "obsm", "varm", "obsp", "varp")
 
@@ -49,6 +52,21 @@ class Cells:
         """The table of features."""
         return self._frame("var")
 
+    def column(self, name: str) -> Column:
+        """One column of obs, the others left on disk; DataError where there is none."""
+        item = self.h5["obs"]
+        if "obs" in self.__dict__ or isinstance(item, h5py.Dataset):
+            return self.obs[name]
+        if name not in item or name == "__categories":
+            raise DataError(f"no column {name!r}", fix=suggest(name, list(item)), file=self.name)
+        with _naming(self.name):
+            column = read_column(item[name])
+        if length(column) != self.n_obs:
+            raise InputError(
+                f"/obs/{name} has {length(column):,} values for {self.n_obs:,} names", file=self.name
+            )
+        return column
+
     @property
     def obs_names(self) -> np.ndarray:
         """Names of the cells (barcodes)."""
@@ -67,10 +85,11 @@ class Cells:
         with _naming(self.name):
             return read_frame(self.h5["raw/var"]).index
 
-    @property
+    @cached_property
     def n_obs(self) -> int:
         """Number of cells."""
-        return len(self.obs)
+        with _naming(self.name):
+            return len(self.obs) if "obs" in self.__dict__ else rows_of_frame(self.h5["obs"])
 
     @property
     def n_var(self) -> int:
@@ -109,6 +128,8 @@ class Cells:
         shape = self.shape
         if key == "raw/X":
             shape = (self.n_obs, len(read_frame(self.h5["raw/var"])))
+        elif key.startswith("obsm/"):
+            shape = (self.n_obs, _width(self.h5[key]))
         with _naming(self.name):
             return Matrix(self.h5[key], shape, key, self.name)
 
@@ -137,7 +158,7 @@ class Cells:
 
     def rows(
         self, key: str, rows: np.ndarray, columns: np.ndarray | None = None
-    ) -> sparse.csr_array | np.ndarray:
+    ) -> scipy.sparse.csr_array | np.ndarray:
         """Any rows in the order given."""
         with _naming(self.name):
             block = self.matrix(key).take(rows)
@@ -199,6 +220,12 @@ def from_hdf5(error: BaseException) -> bool:
         trace = trace.tb_next
     inside = trace is not None and "h5py" in trace.tb_frame.f_code.co_filename
     return inside or str(error).startswith(("Can't", "Unable to", "Can't synchronously"))
+
+
+def _width(item: h5py.Group | h5py.Dataset) -> int:
+    """Columns of an array or a sparse matrix."""
+    shape = item.shape if isinstance(item, h5py.Dataset) else item.attrs.get("shape", ())
+    return int(shape[1]) if len(shape) == 2 else -1
 
 
 def _is_null(item: h5py.HLObject) -> bool:
