@@ -1,4 +1,4 @@
-"""Cells in the files of others, made into a temporary h5ad: 10x, h5mu, gzip, zarr, loom.
+"""Cells in the files of others, made into a temporary h5ad: 10x, MTX, h5mu, gzip, zarr, loom.
 
 So every command takes every kind and knows one. 10x and h5mu are HDF5 and are moved without decoding
 (a 10x matrix is genes x cells in CSC, which is cells x genes in CSR by another name). zarr and loom go
@@ -27,9 +27,10 @@ from isal.igzip_lib import IsalError
 from scipy import sparse
 
 from scgx.errors import InputError, MachineError, UnsafeError
-from scgx.h5ad import sniff, streams
+from scgx.h5ad import mtx_names, sniff, streams
 from scgx.h5ad.cells import open_hdf5
 from scgx.h5ad.h5mu import write_h5mu
+from scgx.h5ad.mtx import write_mtx
 from scgx.h5ad.names import make_unique
 from scgx.h5ad.tenx import write_ten_x
 from scgx.progress import warn
@@ -41,7 +42,9 @@ def as_h5ad(
 ) -> Iterator[Path]:
     """A temporary h5ad with the same cells, gone when the block ends."""
     with streams.temporary(streams.tmpdir()) as made:
-        if kind == "gzip":
+        if kind == "mtx" or (kind == "gzip" and mtx_names.is_matrix(path, name)):
+            write_mtx(mtx_names.find(path, name, genome_10x), name, memory, made)
+        elif kind == "gzip":
             with _gunzipped(path, name, memory) as plain:
                 if sniff.kind(plain, f"{name} (gzip)") != "hdf5":
                     raise InputError("is gzip-compressed, and what is inside is no h5ad", file=name)
@@ -53,7 +56,7 @@ def as_h5ad(
                 with as_h5ad(plain, inner, name, memory, genome_10x) as again:
                     yield again
             return
-        if kind in ("zarr", "zarr.zip", "loom"):
+        elif kind in ("zarr", "zarr.zip", "loom"):
             _through_anndata(path, kind, name, memory, made)
         else:
             with open_hdf5(path, memory, name) as file:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import h5py
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_MTX = ("*.mtx", "*.mtx.gz", "*/*matrix.mtx", "*/*matrix.mtx.gz")  # a folder by genome, too
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -19,16 +20,12 @@ _PACKED = {
 
 
 def kind(path: Path, name: str) -> str:
-    """`hdf5`, `gzip`, `zarr`, `zarr.zip`; anything else is refused with what it is in words."""
+    """`hdf5`, `gzip`, `mtx`, `zarr`, `zarr.zip`; anything else is refused with what it is in words."""
     if path.is_dir():
         if any((path / mark).exists() for mark in (".zgroup", ".zattrs", "zarr.json")):
             return "zarr"
-        if any(path.glob("matrix.mtx*")):
-            raise InputError(
-                "is a Matrix Market folder",
-                fix="scanpy.read_10x_mtx reads it; write h5ad",
-                file=name,
-            )
+        if any(next(path.glob(form), None) for form in _MTX):
+            return "mtx"
         raise InputError("is a folder and no cells", file=name)
     with open(path, "rb") as file:
         head = file.read(4096)
@@ -47,6 +44,8 @@ def classify(head: bytes, name: str) -> str:
     if packed:
         raise InputError(f"is {packed}-compressed", fix=f"unpack it with {packed} -d", file=name)
     words = text_kind(head)
+    if words == "Matrix Market text":
+        return "mtx"
     if words == "a pickle":
         raise UnsafeError("is a pickle, which could run code", fix="write h5ad", file=name)
     raise InputError(f"is {words} and not h5ad", fix=_FIX.get(words), file=name)
@@ -54,7 +53,6 @@ def classify(head: bytes, name: str) -> str:
 
 _FIX = {
     "text": "AnnData reads text; write h5ad",
-    "Matrix Market text": "scanpy.read_10x_mtx reads its folder; write h5ad",
     "a Git-LFS pointer": "run git lfs pull",
     "a web page": "the download failed or needs a login",
     "a cut HDF5 file": "the file is truncated",

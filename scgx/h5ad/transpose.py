@@ -26,6 +26,7 @@ from scgx.progress import say, warn
 SIDES = (("obs", "var"), ("obsm", "varm"), ("obsp", "varp"))
 WAITING = "transposed_raw"
 _SLAB = 1 << 22
+_MOST = 256 << 20  # larger pieces leave the processor's caches, and take twice as long
 
 
 def transpose_cells(cells: Cells, out: Writer, *, memory: int, relabel: bool = False) -> None:
@@ -58,6 +59,7 @@ def _matrices(cells: Cells) -> list[str]:
 def turned(matrix: Matrix, memory: int) -> Iterator[sparse.csr_array | np.ndarray]:
     """Blocks of rows of the transposed matrix: CSR of a sparse one, dense of a dense one."""
     shape = matrix.shape[::-1]
+    memory = min(memory, _MOST)
     plan = matrix.plan(memory // 2) or [(0, 0)]
     parts = (_turn(matrix.slice(start, stop)) for start, stop in plan)
     if len(plan) < 2:
