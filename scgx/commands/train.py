@@ -8,6 +8,7 @@ import typer
 from scgx import progress, registry
 from scgx.commands import _options as opt
 from scgx.commands._completion import models
+from scgx.commands._train_roles import LabelOptions
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
@@ -26,6 +27,27 @@ def train(
     ] = None,
     target: Annotated[
         str | None, typer.Option("--to", help="modality to predict", autocompletion=opt.MODALITIES)
+    ] = None,
+    label: opt.LabelOpt = None,
+    balance: Annotated[
+        bool | None,
+        typer.Option(
+            "--balance/--no-balance", help="--label: every class weighs the same (default)"
+        ),
+    ] = None,
+    min_cells_per_class: Annotated[
+        int | None,
+        typer.Option("--min-cells-per-class", metavar="N", min=1, help="--label: default 10"),
+    ] = None,
+    label_map: Annotated[
+        Path | None,
+        typer.Option("--label-map", metavar="FILE", help="--label: fine<TAB>coarse, kept for use"),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features", metavar="N|marked|FILE", help="--label: learn from these features only"
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of the model")
@@ -65,18 +87,22 @@ def train(
 ) -> None:
     """Fit a model on the training rows and write it as one file without pickles.
 
-    Roles: --from and --to name modalities, where more than one direction is possible. Everything else
-    about a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the output
-    (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
+    Roles: --from and --to name modalities, where more than one direction is possible; --label names
+    a column of obs whose classes are learned, and --features then what they are learned from. All
+    else about a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the
+    output (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
 
     Example:
     scgx train ridge --knobs
     scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
+    scgx fetch demo | scgx train logistic --label cell_type -o types.scgx
     """
+    chosen = LabelOptions(label, balance, min_cells_per_class, label_map, features)
     if knobs:
         from scgx.learn import config as described
+        from scgx.learn.model import parts_for
 
-        kind = registry.load("models", model).Config
+        kind = parts_for(registry.load("models", model), labels=label is not None).config
         progress.table("", ["knob", "type", "default", "what"], described.describe(kind))
         return
     streams.glance(input)
@@ -85,12 +111,19 @@ def train(
     from scgx.learn.threads import limit
 
     limit(threads)
+    chosen.check(model, target, units, targets, na)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     from scgx.learn.knobs import missing_weight, read_names, settings_of
 
     settings = settings_of(
-        model, list(set_ or []), config, covariates=covariate, epochs=epochs, device=device
+        model,
+        list(set_ or []),
+        config,
+        covariates=covariate,
+        epochs=epochs,
+        device=device,
+        labels=label is not None,
     )
     if (resume or log or plot) and not hasattr(settings, "epochs"):
         from scgx.errors import UsageError
@@ -107,15 +140,20 @@ def train(
         raise UsageError("--resume needs the output of the first run", fix="give the same -o PATH")
     with streams.source(input) as src, streams.sink(output) as dst:
         from scgx.h5ad.reader import open_cells
+        from scgx.learn import fit_labels
         from scgx.learn.convert import check_role
         from scgx.learn.train import Roles, fit
 
         report = progress.Report(log, checkpoint=checkpoint, resume=resume)
         with open_cells(src.path, name=src.name, memory=budget) as cells:
-            to = check_role(cells, target, "--to", (source,) if source else ())
-            start = check_role(cells, source, "--from", (to,))
-            roles = Roles(start, to, units, names, weight)
-            fitted = fit(model, cells, roles, settings, seed=seed, report=report)
+            if label is not None:
+                taught = chosen.roles(source)
+                fitted = fit_labels.fit(model, cells, taught, settings, seed=seed, report=report)
+            else:
+                to = check_role(cells, target, "--to", (source,) if source else ())
+                start = check_role(cells, source, "--from", (to,))
+                roles = Roles(start, to, units, names, weight)
+                fitted = fit(model, cells, roles, settings, seed=seed, report=report)
             fitted.write(dst.path)
         if plot is not None:
             from scgx import plots

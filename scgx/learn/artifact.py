@@ -42,6 +42,22 @@ class Table:
     strand: list[str | None] = field(default_factory=list)
     tss: list[int] = field(default_factory=list)
     gene_name: list[str | None] = field(default_factory=list)
+    gene_id: list[str | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a classifier knows of its classes, whose names are those of the outputs.
+
+    `before` and `after` are the reliability on validation cells without and with the temperature.
+    """
+
+    column: str
+    counts: list[int]  # training cells per class
+    coarse: dict[str, str]  # fine to coarse; empty without a map
+    temperature: float
+    before: dict[str, float]
+    after: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,7 @@ class Header:
     records: list[dict[str, object]]  # the training log, one per epoch
     format: int = FORMAT
     members: dict[str, str] = field(default_factory=dict)
+    labels: Labels | None = None  # of a classifier
 
 
 @dataclass(frozen=True)
@@ -190,7 +207,9 @@ def _header(data: bytes | None, name: str) -> Header:
             raise InputError(
                 f"was made by scgx {fields.get('version')}", fix="update scgx", file=name
             )
-        return Header(**fields | {side: _table(fields[side]) for side in ("inputs", "outputs")})
+        tables = {side: _table(fields[side]) for side in ("inputs", "outputs")}
+        labels = fields.get("labels")
+        return Header(**fields | tables | {"labels": Labels(**labels) if labels else None})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"its header is damaged: {str(error)[:80]}", file=name) from None
 

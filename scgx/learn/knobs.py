@@ -5,6 +5,7 @@ from pathlib import Path
 from scgx import registry
 from scgx.errors import InputError, UsageError
 from scgx.learn import config
+from scgx.learn.model import parts_for
 
 
 def settings_of(
@@ -15,9 +16,10 @@ def settings_of(
     covariates: list[str] | None,
     epochs: int | None,
     device: str,
+    labels: bool = False,
 ) -> object:
     """The Config of a model from --set, TOML and the run options; a mistake is a usage error."""
-    kind = registry.load("models", model).Config
+    kind = parts_for(registry.load("models", model), labels=labels).config
     given = None if device == "auto" else device
     chosen = tuple(covariates) if covariates else None
     roles = {"covariates": chosen, "epochs": epochs, "device": given}

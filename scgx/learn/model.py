@@ -1,14 +1,16 @@
 """What a model is, and what it can do. Nobody inherits from anything.
 
 A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO` (the
-modalities it takes and gives) and a class `Model`. Which of the capabilities below the class has
-decides which commands accept it.
+modalities it takes and gives, `label` among what it gives) and a class `Model`. Which of the
+capabilities below the class has decides which commands accept it. A model that gives both modalities
+and labels has `Classifier` and `ClassifierConfig` for labels, beside the other two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
     from scgx.learn.data import TrainingData
+    from scgx.learn.labels import LabelledData
     from scgx.progress import Report
 
 
@@ -25,7 +28,9 @@ class Model(Protocol):
     Config: ClassVar[type]
 
     @classmethod
-    def fit(cls, data: TrainingData, config: object, *, seed: int, report: Report) -> Self:
+    def fit(
+        cls, data: TrainingData | LabelledData, config: object, *, seed: int, report: Report
+    ) -> Self:
         """Learn from data.train; data.val may stop and tune."""
         ...
 
@@ -46,3 +51,29 @@ class Predicts(Protocol):
     def predict(self, block: CellBlock) -> np.ndarray:
         """Float32 (n, outputs) in the output units."""
         ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """Cell types: one score per class."""
+
+    def scores(self, block: CellBlock) -> np.ndarray:
+        """Float32 (n, classes): logarithms of probabilities, up to a constant per cell.
+
+        They are not calibrated; that is done for all models alike.
+        """
+        ...
+
+
+class Parts(NamedTuple):
+    """What a model's file has for one task: its settings and its class."""
+
+    config: type
+    model: Any
+
+
+def parts_for(module: ModuleType, *, labels: bool) -> Parts:
+    """The settings and the class of a file in `models/` for labels, or for modalities."""
+    if labels and hasattr(module, "Classifier"):
+        return Parts(module.ClassifierConfig, module.Classifier)
+    return Parts(module.Config, module.Model)

@@ -21,7 +21,7 @@ from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.convert import Missing, choose, totals_of
 from scgx.learn.data import Side, TrainingData
-from scgx.learn.model import Model
+from scgx.learn.model import Model, parts_for
 from scgx.learn.parts import Parts, for_training
 from scgx.progress import Report, say
 
@@ -249,9 +249,10 @@ def restore(found: artifact.Artifact) -> Model:
         what = f"is a {header.model!r} model, which this scgx does not have"
         raise InputError(what, fix="update scgx", file=found.name)
     module = importlib.import_module(f"scgx.models.{header.model.replace('-', '_')}")
+    kind = parts_for(module, labels=header.task == "labels")
     try:
-        made = config.from_json(module.Config, header.config)
-        return module.Model.restore(made, found.members)
+        made = config.from_json(kind.config, header.config)
+        return kind.model.restore(made, found.members)
     except ScgxError as error:
         error.file = error.file or found.name
         raise

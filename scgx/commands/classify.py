@@ -1,0 +1,79 @@
+"""`scgx classify`: what cell is this, how sure is that, and what else might it be?"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scgx import progress
+from scgx.commands import _options as opt
+from scgx.h5ad import streams
+from scgx.h5ad.memory import parse_memory
+
+PANEL = "learn"
+
+
+def classify(
+    model: Annotated[str, typer.Argument(metavar="MODEL.scgx", help="a trained model, or -")],
+    input: opt.InputArg = "-",
+    output: opt.OutputOpt = "-",
+    reject: Annotated[
+        float | None,
+        typer.Option("--reject", metavar="P", min=0, max=1, help="below it a cell is unknown"),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="how many classes to name per cell")] = 3,
+    coarse: Annotated[
+        bool, typer.Option("--coarse", help="classes of the model's label map, not the fine ones")
+    ] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="FILE", help="a line per cell as TSV")
+    ] = None,
+    min_overlap: Annotated[
+        float,
+        typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
+    ] = 0.05,
+    memory: opt.MemoryOpt = None,
+    threads: opt.ThreadsOpt = None,
+    tmpdir: opt.TmpdirOpt = None,
+    genome_10x: opt.Genome10xOpt = None,
+    history: opt.HistoryOpt = True,
+    quiet: opt.QuietOpt = False,
+) -> None:
+    """Name the type of every cell, with calibrated probabilities.
+
+    The input is copied as it is; obs gains scgx_label, scgx_label_prob, the next best classes,
+    scgx_label_entropy and scgx_unknown, and obsm["scgx_prob"] the probabilities of all classes. Genes
+    pair by id or symbol, and depth is computed on those that model and file share.
+
+    Example:
+    scgx train logistic split.h5ad --label cell_type -q | scgx classify - split.h5ad -o named.h5ad
+    """
+    from scgx.errors import UsageError
+
+    budget = parse_memory(memory)
+    streams.use_tmpdir(tmpdir)
+    if model == "-" and input == "-":
+        raise UsageError("model and cells cannot both be stdin", fix="name one of them")
+    if output == "-" and table is not None and str(table) == "-":
+        raise UsageError("cells and table cannot both be stdout", fix="name one of them")
+    streams.apart(output, model)
+    streams.apart(table, model, input)
+    with ExitStack() as stack:
+        trained = stack.enter_context(streams.source(model))
+        src = stack.enter_context(streams.source(input))
+        dst = stack.enter_context(streams.sink(output))
+        lines = stack.enter_context(streams.sink(str(table))) if table is not None else None
+        from scgx.learn.threads import limit
+
+        limit(threads)
+        from scgx.h5ad.reader import open_cells
+        from scgx.learn import artifact, classification
+
+        found = artifact.read(trained.path, trained.name)
+        wish = classification.Wish(min_overlap, reject, top, coarse, history)
+        with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
+            calls = classification.write(found, cells, dst, wish)
+            if lines is not None:
+                classification.table(calls, cells.obs_names, lines.path)
+    progress.say("done")

@@ -1,0 +1,244 @@
+"""Fit a classifier: a column of obs to classes, training rows to features; an artifact comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scgx import __version__, registry
+from scgx.cells import coordinates, normalize
+from scgx.errors import DataError, UsageError
+from scgx.h5ad import history
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.features import columns_of, present
+from scgx.h5ad.names import hash_names
+from scgx.learn import artifact, calibration, config
+from scgx.learn.convert import choose
+from scgx.learn.knobs import read_names
+from scgx.learn.labels import Classes, LabelledData, classes_of, read_map
+from scgx.learn.model import Classifies, Model, parts_for
+from scgx.learn.panel import LINEAR, Lens, Names, Panel
+from scgx.learn.parts import Parts, for_training
+from scgx.learn.selection import fold_of
+from scgx.learn.train import Fitted
+from scgx.progress import Report, say
+
+ROWS = 4_096
+AT_USE = 512
+
+
+@dataclass(frozen=True)
+class LabelRoles:
+    """What is classified by what, and which cells and features teach it."""
+
+    column: str
+    source: str | None = None  # modality; rna where the file has it
+    balance: bool = True  # every class weighs the same
+    least: int = 10  # training cells that a class must have
+    coarse: Path | None = None  # a map of fine to coarse classes
+    features: str | None = None  # N most variable, `marked`, or a file of names; all that vary
+
+
+def fit(
+    name: str, cells: Cells, roles: LabelRoles, settings: object, *, seed: int, report: Report
+) -> Fitted:
+    """Fit the classifier `name` on the labelled training rows of `cells`, and calibrate it."""
+    cells.require_unique("obs")
+    data, parts = gather(cells, roles, seed=seed)
+    coarse = read_map(roles.coarse, data.classes) if roles.coarse is not None else {}
+    kind = data.lens.panel.modality
+    say(
+        f"{name}: {len(data.inputs):,} {kind} features to {len(data.classes):,} classes of"
+        f" {roles.column}, {len(data.train):,} cells train, {len(data.val):,} validate"
+    )
+    module = parts_for(registry.load("models", name), labels=True)
+    model = module.model.fit(data, settings, seed=seed, report=report)
+    labels = _calibrated(model, data, coarse)
+    head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
+    return Fitted(model, head, _summary(data))
+
+
+def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData, Parts]:
+    """Labelled rows of the split as training data, with validation rows in any case."""
+    modality = roles.source or _modality(cells)
+    parts = for_training(cells, seed)
+    labels = classes_of(cells.obs, roles.column, parts.train, least=roles.least, name=cells.name)
+    train, val = (rows[labels.codes[rows] >= 0] for rows in (parts.train, parts.val))
+    if not len(val):
+        groups = None if parts.groups is None else parts.groups[train]
+        held = _held_out(labels.codes[train], fold_of(groups, len(train), seed=seed, most=5) == 0)
+        train, val = train[~held], train[held]
+        say(f"no validation rows: {len(val):,} of the training rows validate")
+    counts = np.bincount(labels.codes[train], minlength=len(labels.names))
+    labels = Classes(labels.column, labels.names, labels.codes, counts)
+    lens = _lens(cells, modality, train, roles.features)
+    data = LabelledData(
+        cells, lens, labels, (train, val), groups=parts.groups, balance=roles.balance
+    )
+    return data, parts
+
+
+def _held_out(codes: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The rows held out, but for those of classes that would lose all their training rows."""
+    left = np.bincount(codes[~held], minlength=codes.max(initial=0) + 1)
+    return held & (left[codes] > 0)
+
+
+def _modality(cells: Cells) -> str:
+    kinds = present(cells.var)
+    if "rna" in kinds or len(kinds) == 1:
+        return "rna" if "rna" in kinds else kinds[0]
+    raise UsageError(f"--from is needed: the file has {', '.join(kinds)}")
+
+
+def _lens(cells: Cells, modality: str, train: np.ndarray, features: str | None) -> Lens:
+    """Units, depth and the choice of features, all of it from the training rows."""
+    conversion = choose(cells, modality)
+    columns = columns_of(cells, modality)
+    genes = modality in coordinates.GENES
+    depth = "" if not genes else f", depth from the {len(columns):,} features here"
+    say(conversion.words + depth)
+    every = np.arange(len(columns))
+    names = Names.of(cells.var.take(columns))
+    share = np.full(len(columns), 1 / len(columns))
+    lens = Lens(conversion, Panel(modality, names, every, share), columns)
+    share, variance = _moments(cells, lens, train)
+    if not (variance > 0).any():
+        raise DataError(
+            f"no {modality} feature varies over {len(train):,} training cells", file=cells.name
+        )
+    chosen = _chosen(cells, columns, names, variance, features)
+    return Lens(conversion, Panel(modality, names, chosen, share), columns)
+
+
+def _moments(cells: Cells, lens: Lens, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean share of a cell's counts (p,) and variance of the input (p,) over training rows."""
+    n, width = len(train), len(lens.panel)
+    share, total, squares = np.zeros(width), np.zeros(width), np.zeros(width)
+    genes = lens.panel.modality in coordinates.GENES
+    for start in range(0, n, ROWS):
+        raw = lens.raw(cells, train[start : start + ROWS])
+        x = lens.of(raw)
+        total += np.asarray(x.sum(axis=0), np.float64).ravel()
+        squares += np.asarray(x.multiply(x).sum(axis=0), np.float64).ravel()
+        if genes:
+            linear = raw if lens.conversion.have in LINEAR else normalize.linear_from_log1p(raw)
+            sums = normalize.row_totals(linear)
+            each = np.where(sums > 0, 1 / np.where(sums > 0, sums, 1), 0)
+            share += linear.T @ each
+    variance = np.maximum(squares / n - (total / n) ** 2, 0)
+    variance[variance < 1e-12 * (1 + squares / n)] = 0
+    return (share / share.sum() if share.sum() > 0 else np.full(width, 1 / width)), variance
+
+
+def _chosen(
+    cells: Cells, columns: np.ndarray, names: Names, variance: np.ndarray, wish: str | None
+) -> np.ndarray:
+    """Positions of the features that the model takes, sorted; those that never vary are left out."""
+    varies = variance > 0
+    if wish is None:
+        return np.flatnonzero(varies)
+    if wish == "marked":
+        if "highly_variable" not in cells.var:
+            raise DataError(
+                "var has no highly_variable", fix="--features N chooses here", file=cells.name
+            )
+        marked = cells.var.take(columns).numbers("highly_variable") == 1
+        kept = np.flatnonzero(varies & marked)
+    elif wish.lstrip("+-").isdigit():
+        if int(wish) < 1:
+            raise UsageError(
+                f"--features {wish} keeps none", fix="a number from 1, marked or a file"
+            )
+        order = np.argsort(-variance, kind="stable")[: int(wish)]
+        kept = np.sort(order[varies[order]])
+    else:
+        wanted = set(read_names(Path(wish)))
+        asked = np.array([bool({n, i, s} & wanted) for n, i, s in zip(*names)], dtype=bool)
+        kept = np.flatnonzero(varies & asked)
+    if not len(kept):
+        raise DataError(f"--features {wish} leaves no feature that varies", file=cells.name)
+    return kept
+
+
+def scores_of(model: Model, data: LabelledData, rows: np.ndarray) -> np.ndarray:
+    """Scores float32 (len(rows), classes) of a classifier on rows of its own data."""
+    if not isinstance(model, Classifies):
+        raise DataError("this model never classifies")
+    parts = [rows[i : i + AT_USE] for i in range(0, len(rows), AT_USE)]
+    made = [model.scores(data.block(part)) for part in parts]
+    return np.concatenate(made) if made else np.zeros((0, len(data.classes)), np.float32)
+
+
+def _calibrated(model: Model, data: LabelledData, coarse: dict[str, str]) -> artifact.Labels:
+    scores, codes = scores_of(model, data, data.val), data.y(data.val)
+    found = calibration.temperature(scores, codes)
+    before = calibration.reliability(calibration.softmax(scores), codes)
+    after = calibration.reliability(calibration.softmax(scores, found), codes)
+    if len(codes):
+        say(
+            f"validation: accuracy {after.accuracy:.3f}; calibration error {before.ece:.3f},"
+            f" {after.ece:.3f} at temperature {found:.2f}"
+        )
+    return artifact.Labels(
+        column=data.labels.column,
+        counts=data.counts.tolist(),
+        coarse={name: coarse[name] for name in data.classes} if coarse else {},
+        temperature=found,
+        before=before._asdict(),
+        after=after._asdict(),
+    )
+
+
+def _summary(data: LabelledData) -> dict[str, np.ndarray]:
+    panel = data.lens.panel
+    return {
+        "train_cells": np.sort(hash_names(data.obs.index[data.train])),
+        "chosen": panel.chosen.astype(np.int64),
+        "share": panel.share.astype(np.float64),
+    }
+
+
+def _header(
+    name: str,
+    cells: Cells,
+    data: LabelledData,
+    parts: Parts,
+    labels: artifact.Labels,
+    settings: dict[str, object],
+    seed: int,
+    report: Report,
+) -> artifact.Header:
+    panel = data.lens.panel
+    inputs = artifact.Table(
+        modality=panel.modality,
+        units=data.lens.conversion.want,
+        names=panel.names.names.tolist(),
+        gene_name=_known(panel.names.symbols),
+        gene_id=_known(panel.names.ids),
+    )
+    hidden = ("cells_per_s", "wait_share")
+    return artifact.Header(
+        model=name,
+        task="labels",
+        config=settings,
+        inputs=inputs,
+        outputs=artifact.Table("label", "probability", list(data.classes)),
+        version=__version__,
+        seed=seed,
+        genome=str(cells.scgx.get("genome", "")),
+        split=parts.id,
+        trained_on={"train": len(data.train), "val": len(data.val)},
+        totals="sum",
+        history=history.chain([cells], seed),
+        records=[{k: v for k, v in r.items() if k not in hidden} for r in report.records],
+        labels=labels,
+    )
+
+
+def _known(names: np.ndarray) -> list[str | None]:
+    """Other names of the features; empty where there are none."""
+    found: list[str | None] = names.tolist()
+    return found if any(found) else []

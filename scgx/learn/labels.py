@@ -1,0 +1,223 @@
+"""Labelled cells for a classifier: the sibling of TrainingData whose target is a column of obs.
+
+Classes come from training rows that have a label, enough of them; features and their scale from the
+same rows. Rows without a label, or of a class that is too small, are left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+from scipy import sparse
+
+from scgx.cells import coordinates
+from scgx.errors import DataError, InputError
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.features import Features
+from scgx.h5ad.frame import Column, Frame, Nullable
+from scgx.h5ad.slabs import ahead
+from scgx.learn.block import CellBlock
+from scgx.learn.data import BUFFER, plan
+from scgx.learn.panel import Lens
+from scgx.progress import say, warn
+
+MOST_NUMBERS = 20  # different values of a column of numbers that is still one of classes
+
+
+class LabelBatch(NamedTuple):
+    """Rows of the file, their inputs, the codes of their classes, and what each cell weighs."""
+
+    rows: np.ndarray
+    x: sparse.csr_array
+    y: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names of classes, sorted; the code of every row of the file (-1: none); cells per class."""
+
+    column: str
+    names: tuple[str, ...]
+    codes: np.ndarray
+    counts: np.ndarray  # int64 (classes,): training cells
+
+
+class LabelledData:
+    """Cells of one file in two parts, train and val, with the class of each."""
+
+    def __init__(
+        self,
+        cells: Cells,
+        lens: Lens,
+        labels: Classes,
+        parts: tuple[np.ndarray, np.ndarray],
+        *,
+        groups: np.ndarray | None = None,
+        balance: bool = True,
+    ) -> None:
+        self._cells, self.lens, self.labels = cells, lens, labels
+        self.train, self.val = parts
+        self.groups, self.balance = groups, balance
+        self.memory = cells.memory
+
+    @cached_property
+    def inputs(self) -> Features:
+        """The features in the order of the columns of x."""
+        panel = self.lens.panel
+        columns = self.lens.columns[panel.chosen]
+        return coordinates.features(self._cells.var, columns, panel.modality)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their codes."""
+        return self.labels.names
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Training cells per class, int64 (classes,)."""
+        return self.labels.counts
+
+    @property
+    def obs(self) -> Frame:
+        """All rows of obs."""
+        return self._cells.obs
+
+    def x(self, rows: np.ndarray) -> sparse.csr_array:
+        """Inputs of these rows, CSR float32 (len(rows), inputs)."""
+        if self.held is not None:
+            return self.held[rows]
+        return self.lens.x(self._cells, rows)
+
+    def y(self, rows: np.ndarray) -> np.ndarray:
+        """Codes of the classes of these rows, int64 (len(rows),)."""
+        return self.labels.codes[rows]
+
+    def weight(self, rows: np.ndarray) -> np.ndarray:
+        """What each cell weighs in a loss, float32: with `balance` every class the same, mean one."""
+        return self.class_weights[self.y(rows)]
+
+    @cached_property
+    def class_weights(self) -> np.ndarray:
+        """Weight of a cell of each class, float32 (classes,)."""
+        if not self.balance:
+            return np.ones(len(self.classes), np.float32)
+        share = self.counts.sum() / (len(self.classes) * self.counts.astype(np.float64))
+        return share.astype(np.float32)
+
+    def totals(self, rows: np.ndarray) -> np.ndarray:
+        """Sum of the inputs, float64."""
+        return np.asarray(self.x(rows).sum(axis=1), np.float64).ravel()
+
+    def block(self, rows: np.ndarray) -> CellBlock:
+        """Rows as `scores` will see them."""
+        present = np.ones(len(self.lens.panel.chosen), dtype=bool)
+        return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
+
+    def batches(
+        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+    ) -> Iterator[LabelBatch]:
+        """`size` rows at a time; the next buffer is read while this one is used."""
+        order = plan(rows, seed, epoch, shuffle=shuffle)
+        buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
+        for chunk, x in ahead((chunk, self.x(chunk)) for chunk in buffers):
+            for start in range(0, len(chunk), size):
+                some = chunk[start : start + size]
+                yield LabelBatch(some, x[start : start + size], self.y(some), self.weight(some))
+
+    def fingerprint(self) -> str:
+        """A name for exactly this data: file, features, labels and parts."""
+        digest = xxhash.xxh3_128(self._cells.fingerprint.encode())
+        for part in (self.lens.panel.chosen, self.labels.codes, self.train, self.val):
+            digest.update(part.tobytes() + b"|")
+        digest.update(self.lens.conversion.words.encode() + repr(self.balance).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def held(self) -> sparse.csr_array | None:
+        """All rows of the file in memory, converted, when they fit in a third of the budget."""
+        if 20 * self._cells.matrix(self.lens.conversion.key).nnz > self.memory // 3:
+            return None
+        step = 8_192
+        n = self._cells.n_obs
+        blocks = [
+            self.lens.x(self._cells, np.arange(i, min(i + step, n))) for i in range(0, n, step)
+        ]
+        return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+
+
+def classes_of(
+    obs: Frame, column: str, train: np.ndarray, *, least: int, name: str | None = None
+) -> Classes:
+    """The classes of a column that have at least `least` training cells.
+
+    DataError where the column is none of labels, or fewer than two classes are left.
+    """
+    words = obs.strings(column)
+    seen = Counter(word for word in words[train] if word is not None)
+    if len(seen) > max(MOST_NUMBERS, len(train) // 10) and _is_number(obs[column]):
+        raise DataError(
+            f"obs[{column!r}] is numeric, {len(seen):,} values in {len(train):,} cells",
+            fix="--label names a column of classes",
+            file=name,
+        )
+    small = {word: n for word, n in seen.items() if n < least}
+    names = tuple(sorted(seen.keys() - small.keys()))
+    if len(names) < 2:
+        kept = f"{names[0]!r}" if names else "none"
+        raise DataError(
+            f"obs[{column!r}] has {len(seen)} classes in {len(train):,} training cells, and"
+            f" {kept} of two or more with {least} cells",
+            fix="--min-cells-per-class lowers the bar; --label names another column",
+            file=name,
+        )
+    if small:
+        listed = ", ".join(f"{word} ({n})" for word, n in sorted(small.items())[:5])
+        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        warn(f"classes with under {least} training cells are left out: {listed}{more}")
+    place = {word: code for code, word in enumerate(names)}
+    codes = np.array([place.get(word, -1) for word in words], dtype=np.int64)
+    counts = np.array([seen[word] for word in names], dtype=np.int64)
+    if missing := int(sum(word is None for word in words[train])):
+        say(f"{missing:,} of {len(train):,} training cells have no {column}: left out")
+    return Classes(column, names, codes, counts)
+
+
+def _is_number(column: Column) -> bool:
+    values = column.values if isinstance(column, Nullable) else column
+    return isinstance(values, np.ndarray) and values.dtype.kind == "f"
+
+
+def read_map(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Fine to coarse: two columns of text, tab between them; every class must be in it, if given."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError("no such file", file=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("is no text", fix="fine<TAB>coarse, a line each", file=str(path)) from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        parts = [part.strip() for part in line.split("\t")]
+        if len(parts) != 2 or not all(parts):
+            fix = "fine<TAB>coarse, a line each"
+            raise InputError(f"line {number} is not two names: {line!r}", fix=fix, file=str(path))
+        if found.setdefault(parts[0], parts[1]) != parts[1]:
+            raise InputError(f"line {number} maps {parts[0]!r} a second time", file=str(path))
+    lacking = [name for name in classes or () if name not in found]
+    if lacking:
+        raise DataError(
+            f"{len(lacking)} classes are not in the label map, {lacking[0]!r} first",
+            fix="give every class its coarse one, or map it to itself",
+            file=str(path),
+        )
+    return found

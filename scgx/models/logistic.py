@@ -1,0 +1,178 @@
+"""Multinomial logistic regression on log counts: sparse, convex, and hard to beat within a study.
+
+Values are taken as they are, log1p of counts per 10,000: dividing each gene by its deviation makes much
+of rare genes and costs a tenth of macro-F1 between studies. The penalty is a ridge, or with `l1` the
+elastic net. A feature that a file lacks counts with its training mean, so that it speaks for no class.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from scipy import optimize, sparse
+
+from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.learn.block import CellBlock
+from scgx.learn.config import knob
+from scgx.learn.labels import LabelledData
+from scgx.learn.selection import parts
+from scgx.progress import Report
+
+FROM = {"rna", "activity", "atac", "adt"}
+TO = {"label"}
+ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Config:
+    """How strongly coefficients are held down."""
+
+    C: float = knob(0.1, least=1e-9)  # inverse strength of the penalty, as in scikit-learn
+    l1: float = knob(0.0, most=1)  # share of the penalty that is absolute values: elastic net
+    scale: Literal["none", "deviation"] = (
+        "none"  # what each feature is divided by, from training rows
+    )
+    iterations: int = knob(200, least=1)  # steps of L-BFGS at most
+    tolerance: float = knob(1e-4, least=0)  # largest slope at which it stops
+
+
+class _Part(NamedTuple):
+    """Some training rows: inputs, their transpose, classes and weights."""
+
+    x: sparse.csr_array
+    xt: sparse.csr_array
+    y: np.ndarray
+    weight: np.ndarray
+
+
+class Model:
+    """A coefficient per feature and class."""
+
+    def __init__(self, slope: np.ndarray, intercept: np.ndarray, mean: np.ndarray) -> None:
+        self.slope = slope  # (features, classes) float32
+        self.intercept = intercept  # (classes,) float32
+        self.mean = mean  # (features,) float32, over training rows with their weights
+
+    @classmethod
+    def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
+        """Minimise the weighted loss and the penalty by L-BFGS."""
+        mean, scale = _moments(data)
+        if config.scale == "none":
+            scale = np.ones_like(scale)
+        rows = _source(data, scale)
+        slope, intercept, steps = _minimise(rows, data, config)
+        if steps >= config.iterations:
+            report.say(f"stopped after {steps} steps (--set iterations=N allows more)")
+        return cls(slope * scale[:, None], intercept, mean)
+
+    def save(self) -> Mapping[str, bytes]:
+        arrays = {"slope": self.slope, "intercept": self.intercept, "mean": self.mean}
+        return {"coefficients.safetensors": pack_arrays(arrays)}
+
+    @classmethod
+    def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
+        return cls(**unpack_arrays(members["coefficients.safetensors"]))
+
+    def scores(self, block: CellBlock) -> np.ndarray:
+        """(n, classes) float32."""
+        slope = self.slope.astype(np.float64)
+        absent = np.where(block.present, 0, self.mean.astype(np.float64))
+        return (block.x @ slope + (absent @ slope + self.intercept)).astype(np.float32)
+
+
+def _moments(data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and one over the deviation of each feature over training rows, float32."""
+    width = len(data.lens.panel.chosen)
+    total, squares, n = np.zeros(width), np.zeros(width), 0.0
+    for part in parts(len(data.train), ROWS):
+        rows = data.train[part]
+        x, weight = data.x(rows), data.weight(rows).astype(np.float64)
+        total += x.T @ weight
+        squares += x.multiply(x).T @ weight
+        n += float(weight.sum())
+    mean = total / n
+    deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    scale = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0)
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Part]]:
+    """The training rows, again and again: kept where they fit, else read each time."""
+
+    def made(rows: np.ndarray) -> _Part:
+        x = data.x(rows)
+        x = sparse.csr_array((x.data * scale[x.indices], x.indices, x.indptr), shape=x.shape)
+        return _Part(x, sparse.csr_array(x.T), data.y(rows), data.weight(rows))
+
+    if data.held is not None:
+        whole = made(data.train)
+        return lambda: iter([whole])
+    return lambda: (made(data.train[part]) for part in parts(len(data.train), ROWS))
+
+
+def _minimise(
+    rows: Callable[[], Iterator[_Part]], data: LabelledData, config: Config
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Coefficients (features, classes), intercepts (classes,), and the steps that were taken.
+
+    The mean loss is minimised, so that `tolerance` means the same for few cells and many. Absolute
+    values make a corner at zero; two sides that are each not negative have none.
+    """
+    width, k = len(data.lens.panel.chosen), len(data.classes)
+    n = float(len(data.train))
+    ridge, lasso = (1 - config.l1) / (config.C * n), config.l1 / (config.C * n)
+    size = width * k
+
+    def smooth(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        slope = theta[:size].reshape(width, k)
+        loss, steepness = _loss(rows, slope, theta[size:])
+        loss = loss / n + 0.5 * ridge * float((slope**2).sum())
+        steepness /= n
+        steepness[:size] += ridge * theta[:size]
+        return loss, steepness
+
+    def sided(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        up, down, free = theta[:size], theta[size : 2 * size], theta[2 * size :]
+        loss, steepness = smooth(np.concatenate([up - down, free]))
+        first = steepness[:size]
+        loss += lasso * float(up.sum() + down.sum())
+        return loss, np.concatenate([first + lasso, lasso - first, steepness[size:]])
+
+    options = {"maxiter": config.iterations, "gtol": config.tolerance, "ftol": 1e-9, "maxls": 50}
+    if lasso == 0:
+        found = optimize.minimize(
+            smooth, np.zeros(size + k), jac=True, method="L-BFGS-B", options=options
+        )
+        slope, intercept = found.x[:size], found.x[size:]
+    else:
+        bounds = optimize.Bounds(np.r_[np.zeros(2 * size), np.full(k, -np.inf)], np.inf)
+        start = np.zeros(2 * size + k)
+        found = optimize.minimize(
+            sided, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        slope, intercept = found.x[:size] - found.x[size : 2 * size], found.x[2 * size :]
+    return slope.reshape(width, k).astype(np.float32), intercept.astype(np.float32), int(found.nit)
+
+
+def _loss(
+    rows: Callable[[], Iterator[_Part]], slope: np.ndarray, intercept: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Weighted sum of -log p over all rows, and its slope in coefficients and intercepts."""
+    small = np.ascontiguousarray(slope, dtype=np.float32)
+    total, steep, free = 0.0, np.zeros(slope.shape), np.zeros(len(intercept))
+    for part in rows():
+        logits = part.x @ small
+        logits += intercept.astype(np.float32)
+        logits -= logits.max(axis=1, keepdims=True)
+        every = np.arange(len(part.y))
+        own = logits[every, part.y].astype(np.float64)
+        np.exp(logits, out=logits)
+        sums = logits.sum(axis=1, keepdims=True)
+        total += float((part.weight * (np.log(sums[:, 0].astype(np.float64)) - own)).sum())
+        logits /= sums
+        logits[every, part.y] -= 1
+        logits *= part.weight[:, None]
+        steep += part.xt @ logits
+        free += logits.sum(axis=0, dtype=np.float64)
+    return total, np.concatenate([steep.ravel(), free])

@@ -1,0 +1,178 @@
+"""Boosted trees on log counts: what single genes and their combinations say, whatever their scale.
+
+Rows stay sparse: zero and absent are one thing, here and at use, and stored zeros are dropped, so dense
+and sparse files get the same answer. Rows come in blocks of one size whatever the memory, since the
+quantiles of an input are sketched block by block. Stored as JSON.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy import sparse
+
+from scgx.errors import InputError
+from scgx.learn.block import CellBlock
+from scgx.learn.config import knob
+from scgx.learn.labels import LabelledData
+from scgx.progress import Report
+
+if TYPE_CHECKING:
+    from xgboost import Booster, QuantileDMatrix
+
+FROM = {"rna", "activity", "atac", "adt"}
+TO = {"label"}
+ROWS = 16_384
+MEMBER = "trees.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """How many trees, how deep, how fast."""
+
+    trees: int = knob(500, least=1)  # rounds at most, each a tree per class
+    depth: int = knob(4, least=1)  # of a tree
+    lr: float = knob(0.1, least=1e-6, most=1)  # how much of each tree is taken
+    subsample: float = knob(0.8, least=0.01, most=1)  # share of cells that a tree sees
+    colsample: float = knob(0.5, least=0.01, most=1)  # share of features that a tree sees
+    min_child_weight: float = 1.0  # least weight of a leaf
+    l1: float = 1.0  # penalty on absolute values of leaves
+    l2: float = 1.0  # penalty on squares of leaves
+    gamma: float = 0.0  # least gain of a split
+    bins: int = knob(64, least=2)  # of a feature's values
+    patience: int = knob(20, least=1)  # rounds without a better validation loss before stopping
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class Model:
+    """The trees."""
+
+    def __init__(self, booster: "Booster") -> None:
+        self.booster = booster
+
+    @classmethod
+    def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
+        """Add trees until the validation loss no longer falls."""
+        import xgboost
+
+        settings = _settings(config, len(data.classes), seed)
+        train = _matrix(data, data.train, config.bins)
+        val = _matrix(data, data.val, config.bins, like=train)
+        with report.bar("trees", config.trees) as advance:
+            booster = xgboost.train(
+                settings,
+                train,
+                num_boost_round=config.trees,
+                evals=[(val, "val")],
+                verbose_eval=False,
+                callbacks=[
+                    xgboost.callback.EarlyStopping(config.patience, save_best=True),
+                    _ticking(advance),
+                ],
+            )
+        report.say(f"{booster.num_boosted_rounds()} rounds (by validation loss)")
+        return cls.restore(config, {MEMBER: _plain(booster)})
+
+    def save(self) -> Mapping[str, bytes]:
+        return {MEMBER: _plain(self.booster)}
+
+    @classmethod
+    def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
+        import xgboost
+
+        booster = xgboost.Booster()
+        try:
+            booster.load_model(bytearray(members[MEMBER]))
+        except xgboost.core.XGBoostError as error:
+            words = str(error).splitlines()[0][:100]
+            raise InputError(f"its trees are damaged: {words}", fix="train it again") from None
+        return cls(booster)
+
+    def scores(self, block: CellBlock) -> np.ndarray:
+        """(n, classes) float32: sums of leaves."""
+        import xgboost
+
+        made = self.booster.predict(xgboost.DMatrix(_stored(block.x)), output_margin=True)
+        return np.asarray(made, np.float32).reshape(block.x.shape[0], -1)
+
+
+def _settings(config: Config, classes: int, seed: int) -> dict[str, Any]:
+    return {
+        "objective": "multi:softprob",
+        "num_class": classes,
+        "tree_method": "hist",
+        "eval_metric": "mlogloss",
+        "max_depth": config.depth,
+        "eta": config.lr,
+        "subsample": config.subsample,
+        "colsample_bytree": config.colsample,
+        "min_child_weight": config.min_child_weight,
+        "alpha": config.l1,
+        "lambda": config.l2,
+        "gamma": config.gamma,
+        "max_bin": config.bins,
+        "seed": seed,
+        "device": _device(config.device),
+        "verbosity": 0,
+    }
+
+
+def _device(wanted: str) -> str:
+    from scgx.learn.loop import require_device
+
+    require_device(wanted)
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _stored(x: sparse.csr_array) -> sparse.csr_matrix:
+    """What xgboost reads: only what is not zero."""
+    if not np.all(x.data):
+        x = x.copy()
+        x.eliminate_zeros()
+    return sparse.csr_matrix(x)
+
+
+def _matrix(
+    data: LabelledData, rows: np.ndarray, bins: int, like: "QuantileDMatrix | None" = None
+) -> "QuantileDMatrix":
+    """Rows as bins of their values; `like` is the matrix whose bins they take."""
+    import xgboost
+
+    class Blocks(xgboost.DataIter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start = 0
+
+        def reset(self) -> None:
+            self.start = 0
+
+        def next(self, input_data: Any) -> bool:
+            some = rows[self.start : self.start + ROWS]
+            if not len(some):
+                return False
+            self.start += ROWS
+            weight = data.weight(some)
+            input_data(data=_stored(data.x(some)), label=data.y(some), weight=weight)
+            return True
+
+    return xgboost.QuantileDMatrix(Blocks(), max_bin=bins, ref=like)
+
+
+def _ticking(advance: Any) -> Any:
+    import xgboost
+
+    class Ticking(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            advance(1)
+            return False
+
+    return Ticking()
+
+
+def _plain(booster: "Booster") -> bytes:
+    return bytes(booster.save_raw(raw_format="json"))
