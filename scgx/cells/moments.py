@@ -1,0 +1,131 @@
+"""Means and variances of features over some cells, batch by batch, from one pass over the counts.
+
+Counts are whole numbers, so their sums are exact in float64 and no order of cells, block size or
+storage changes a bit. Where several datasets were stacked, a feature is averaged over the cells that
+measured it, and what another dataset happens to store there is not looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from scgx.cells.counted import Counted
+from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.entries import count_entries
+from scgx.h5ad.measured import measured_of
+from scgx.progress import bar
+
+Array: TypeAlias = np.ndarray
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Cells and features that are looked at: m features, B batches, D datasets."""
+
+    source: Counted
+    batch: Array  # int64 (n_obs,): the batch of a cell, -1 where it is left out
+    batches: tuple[str, ...]
+    dataset: Array  # int64 (n_obs,)
+    mask: Array  # bool (m, D): did the dataset measure the feature?
+
+    @cached_property
+    def sizes(self) -> Array:
+        """Cells by batch and dataset, int64 (B, D)."""
+        used = self.batch >= 0
+        shape = len(self.batches), self.mask.shape[1]
+        flat = self.batch[used] * shape[1] + self.dataset[used]
+        return np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+
+    @cached_property
+    def cells(self) -> Array:
+        """How many cells of each batch measured each feature, int64 (B, m)."""
+        return self.sizes @ self.mask.T.astype(np.int64)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(batches, features)."""
+        return len(self.batches), len(self.mask)
+
+
+class Values(NamedTuple):
+    """Some counts: the cell, its batch, the feature's place in the panel, and the value."""
+
+    cell: Array
+    batch: Array
+    feature: Array
+    value: Array
+
+
+class Moments(NamedTuple):
+    """Sums of counts and of their squares, float64 (B, m), and the counts of each cell (n_obs,)."""
+
+    sums: Array
+    squares: Array
+    totals: Array
+
+
+def panel(cells: Cells, source: Counted, rows: Array, batch: str | None) -> Panel:
+    """The features of `source` in the cells `rows`; batches are the levels of a column of obs.
+
+    DataError where a cell has no batch or a batch is one cell.
+    """
+    codes = np.full(cells.n_obs, -1, dtype=np.int64)
+    names: tuple[str, ...] = ("",)
+    codes[rows] = 0
+    if batch is not None:
+        words = cells.obs.strings(batch)[rows]
+        if missing := sum(word is None for word in words):
+            what = f"{missing:,} cells have no {batch}"
+            raise DataError(what, fix=f"scgx qc --drop-unlabelled {batch}", file=cells.name)
+        found, codes[rows] = np.unique(words.astype(str), return_inverse=True)
+        names = tuple(found.tolist())
+    for name, size in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):
+        if size < 2:
+            of = f"{batch} {name!r} has" if batch else "there is"
+            raise DataError(f"{of} {size} cell to learn from", fix="two at least", file=cells.name)
+    known = measured_of(cells)
+    if known is None:
+        everything = np.ones((len(source.columns), 1), dtype=bool)
+        return Panel(source, codes, names, np.zeros(cells.n_obs, np.int64), everything)
+    return Panel(source, codes, names, known.codes, known.mask[source.columns])
+
+
+def values(cells: Cells, view: Panel, memory: int) -> Iterator[Values]:
+    """The counts of a panel, in the order in which they are stored."""
+    place = np.full(cells.n_var + 1, -1, dtype=np.int64)  # the last is for columns of raw alone
+    place[view.source.columns] = np.arange(len(view.source.columns))
+    feature_of = place[view.source.place]
+    nnz = cells.matrix(view.source.key).nnz
+    with bar("reading counts", nnz) as advance:
+        for part in count_entries(cells, view.source.key, memory=memory):
+            batch, feature = view.batch[part.rows], feature_of[part.columns]
+            kept = (batch >= 0) & (feature >= 0)
+            if not view.mask.all():
+                kept &= view.mask[feature, view.dataset[part.rows]]
+            yield Values(part.rows[kept], batch[kept], feature[kept], part.values[kept])
+            advance(len(part.rows))
+
+
+def moments(cells: Cells, view: Panel, memory: int) -> Moments:
+    """One pass over the counts."""
+    size = view.shape[0] * view.shape[1]
+    sums, squares, totals = np.zeros(size), np.zeros(size), np.zeros(cells.n_obs)
+    for cell, batch, feature, value in values(cells, view, memory):
+        flat = batch * view.shape[1] + feature
+        sums += np.bincount(flat, weights=value, minlength=size)
+        squares += np.bincount(flat, weights=value * value, minlength=size)
+        totals += np.bincount(cell, weights=value, minlength=cells.n_obs)
+    return Moments(sums.reshape(view.shape), squares.reshape(view.shape), totals)
+
+
+def mean_and_variance(sums: Array, squares: Array, n: Array) -> tuple[Array, Array]:
+    """Means and unbiased variances over `n` cells; NaN of what fewer than two cells measured."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sums / n
+        variance = (squares / n - mean**2) * (n / (n - 1))
+    few = n < 2
+    return np.where(few, np.nan, mean), np.where(few, np.nan, np.maximum(variance, 0.0))
