@@ -6,12 +6,14 @@ time stays under the budget whatever the matrix's size; a CSC matrix, whose rows
 once per block.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import cached_property
 
 import h5py
 import numpy as np
-from scipy import sparse
+import scipy
 
 from scgx.errors import DataError, InputError
 from scgx.h5ad.blocks import Block
@@ -94,7 +96,7 @@ class Matrix:
 
     def slice(
         self, start: int, stop: int, columns: np.ndarray | None = None
-    ) -> sparse.csr_array | np.ndarray:
+    ) -> scipy.sparse.csr_array | np.ndarray:
         """Rows start..stop as CSR (canonical: sorted, no duplicates) or dense."""
         if self.kind == "dense":
             block = self.item[start:stop]
@@ -105,14 +107,14 @@ class Matrix:
             block = self._csc_rows(start, stop)
         return block if columns is None else block[:, columns]
 
-    def _csr_rows(self, start: int, stop: int) -> sparse.csr_array:
+    def _csr_rows(self, start: int, stop: int) -> scipy.sparse.csr_array:
         lo, hi = int(self.indptr[start]), int(self.indptr[stop])
         indices, data = self.indices.read(lo, hi), self.data.read(lo, hi)
         indptr = self.indptr[start : stop + 1] - lo
         check_indices(indices, self.shape[1], self)
         return canonical(data, indices, indptr, (stop - start, self.shape[1]), self)
 
-    def _csc_rows(self, start: int, stop: int) -> sparse.csr_array:
+    def _csc_rows(self, start: int, stop: int) -> scipy.sparse.csr_array:
         """Rows of a column-compressed matrix: one pass over all of it, keeping what falls inside."""
         rows, cols, values = [], [], []
         for lo in range(0, self.nnz, _SLAB):
@@ -127,19 +129,33 @@ class Matrix:
                 values.append(self.data.read(lo, hi)[inside])
         shape = (stop - start, self.shape[1])
         if not rows:
-            return sparse.csr_array(shape, dtype=self.dtype)
+            return scipy.sparse.csr_array(shape, dtype=self.dtype)
         row = np.concatenate(rows)
         order = np.argsort(row, kind="stable")
         indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
         data, indices = np.concatenate(values)[order], np.concatenate(cols)[order]
         return canonical(data, indices, indptr, shape, self)
 
-    def take(self, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
+    def values(self, start: int, stop: int, columns: np.ndarray) -> np.ndarray:
+        """What rows start..stop store in these columns, in no order; of a dense matrix all."""
+        if self.kind == "csr":
+            lo, hi = int(self.indptr[start]), int(self.indptr[stop])
+            indices = self.indices.read(lo, hi)
+            check_indices(indices, self.shape[1], self)
+            if not _falls(indices, self.indptr[start : stop + 1] - lo).any():
+                wanted = np.zeros(self.shape[1], dtype=bool)
+                wanted[columns] = True
+                return self.data.read(lo, hi)[wanted[indices]]
+        every = len(columns) == self.shape[1]
+        block = self.slice(start, stop, None if every else columns)
+        return block.ravel() if isinstance(block, np.ndarray) else np.asarray(block.data)
+
+    def take(self, rows: np.ndarray) -> scipy.sparse.csr_array | np.ndarray:
         """Any rows in any order; runs of neighbours are read at once."""
         rows = np.asarray(rows, dtype=np.int64)
         if not len(rows):
             empty = np.zeros((0, self.shape[1]), dtype=self.dtype)
-            return empty if self.kind == "dense" else sparse.csr_array(empty)
+            return empty if self.kind == "dense" else scipy.sparse.csr_array(empty)
         ordered = np.unique(rows)
         breaks = np.flatnonzero(np.diff(ordered) > 16) + 1
         parts = []
@@ -150,7 +166,9 @@ class Matrix:
                 block = self.slice(int(run[0]), int(run[-1]) + 1)
                 parts.append(block[run - run[0]])
         whole = (
-            np.concatenate(parts) if self.kind == "dense" else sparse.vstack(parts, format="csr")
+            np.concatenate(parts)
+            if self.kind == "dense"
+            else scipy.sparse.vstack(parts, format="csr")
         )
         return whole[np.searchsorted(ordered, rows)]
 
@@ -178,24 +196,28 @@ def check_indices(indices: np.ndarray, bound: int, of: Matrix) -> None:
 
 def canonical(
     data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int], of: Matrix
-) -> sparse.csr_array:
+) -> scipy.sparse.csr_array:
     """A CSR block with sorted indices; duplicate entries are refused (their sum is a guess)."""
     if data.dtype == np.float16:
         data = data.astype(np.float32)
-    block = sparse.csr_array((data, indices, indptr), shape=shape)
-    if len(indices) > 1:
-        falls = np.diff(indices.astype(np.int64, copy=False)) <= 0
-        starts = indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))]
-        falls[starts - 1] = False
-        if falls.any():
-            block.has_sorted_indices = False
-            block.sort_indices()
-            again = np.diff(block.indices.astype(np.int64, copy=False)) == 0
-            again[starts - 1] = False
-            if again.any():
-                what = f"{of.where} stores an entry twice"
-                raise InputError(what, fix="the file is corrupt", file=of.file)
+    block = scipy.sparse.csr_array((data, indices, indptr), shape=shape)
+    if _falls(indices, indptr).any():
+        block.has_sorted_indices = False
+        block.sort_indices()
+        if _falls(block.indices, indptr).any():
+            what = f"{of.where} stores an entry twice"
+            raise InputError(what, fix="the file is corrupt", file=of.file)
     return block
+
+
+def _falls(indices: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Where an index is not above the one before it in its row."""
+    if len(indices) < 2:
+        return np.zeros(0, dtype=bool)
+    falls = indices[1:] <= indices[:-1]
+    starts = indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))]
+    falls[starts - 1] = False
+    return falls
 
 
 def _kind(item: h5py.Group | h5py.Dataset, where: str) -> tuple[str, tuple[int, int]]:

@@ -1,26 +1,22 @@
 """Take columns of cells on disk, in a new order if wanted, in bounded memory.
 
-The hot path streams `indices` and `data` in slabs through a lookup table (old column -> new column,
-or -1) and never makes a dense row. Rows keep their order and their names; `raw` keeps all its
-genes.
+A CSR matrix streams by without a dense row (`columns`). Rows keep their order and their names; `raw`
+keeps all its genes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import h5py
 import numpy as np
-from scipy import sparse
+import scipy
 
-from scgx.h5ad.blocks import Block
 from scgx.h5ad.cells import Cells
+from scgx.h5ad.columns import csr_columns
 from scgx.h5ad.encoding import read_frame
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.matrix import Matrix, check_indices, cut
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.matrix import Matrix
 from scgx.h5ad.totals import Totals
 from scgx.h5ad.writer import Writer
-
-_SLAB = 1 << 19
 
 
 def select_columns(
@@ -64,8 +60,8 @@ def _select(
     is_sparse = matrix.kind != "dense"
     with out.matrix(key, len(columns), matrix.dtype, is_sparse=is_sparse) as append:
         if matrix.kind == "csr":
-            for block in csr_columns(matrix, columns, totals):
-                append(block)
+            for rows in csr_columns(matrix, columns, totals):
+                append(rows)
         elif totals is None:
             for block in cells.blocks(key, columns=columns):
                 append(block)
@@ -73,41 +69,6 @@ def _select(
             for block in cells.blocks(key):
                 totals.add_block(block.start, block.X)
                 append(block.X[:, columns])
-
-
-def csr_columns(
-    matrix: Matrix, columns: np.ndarray, totals: Totals | None = None
-) -> Iterator[Block]:
-    """Blocks of a CSR matrix with only these columns; a slab is rows of about a million entries."""
-    lookup = np.zeros(matrix.shape[1], dtype=np.int32)
-    lookup[columns] = np.arange(len(columns), dtype=np.int32)
-    wanted = np.zeros(matrix.shape[1], dtype=bool)
-    wanted[columns] = True
-    everything = bool(wanted.all())
-    ordered = bool((np.diff(columns) > 0).all())
-    for start, stop, indices, data in ahead(_slabs(matrix)):
-        lo = matrix.indptr[start]
-        indptr = matrix.indptr[start : stop + 1] - lo
-        check_indices(indices, matrix.shape[1], matrix)
-        if totals is not None:
-            totals.add(start, data, indices, indptr)
-        if not everything:
-            kept = np.flatnonzero(wanted.take(indices))  # a table of bytes stays in the first cache
-            data, indices = data.take(kept), indices.take(kept)
-            indptr = np.searchsorted(kept, indptr)
-        block = sparse.csr_array(
-            (data, lookup.take(indices), indptr), shape=(stop - start, len(columns)), copy=False
-        )
-        if not ordered:
-            block.sort_indices()
-        yield Block(start, block)
-
-
-def _slabs(matrix: Matrix) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """(first row, end, indices, data) of one slab after another."""
-    for start, stop in cut(matrix.indptr, _SLAB):
-        lo, hi = int(matrix.indptr[start]), int(matrix.indptr[stop])
-        yield start, stop, matrix.indices.read(lo, hi), matrix.data.read(lo, hi)
 
 
 def _select_aligned(
@@ -124,7 +85,7 @@ def _select_aligned(
         return
     shape = tuple(item.attrs["shape"])
     values = Matrix(item, shape, key).slice(0, int(shape[0]))
-    chosen = sparse.csr_array(values)[columns]
+    chosen = scipy.sparse.csr_array(values)[columns]
     chosen = chosen[:, columns] if square else chosen
     with out.matrix(key, chosen.shape[1], chosen.dtype) as append:
         append(chosen)

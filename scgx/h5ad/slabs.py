@@ -10,8 +10,9 @@ with nothing but a checksum among it: its loop over the bytes is faster than num
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
@@ -22,8 +23,9 @@ from isal.igzip_lib import IsalError
 
 from scgx.errors import InputError
 
+S = TypeVar("S")
 T = TypeVar("T")
-_THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, os.cpu_count() or 1)
 _CHECKED = (
     1_000_000  # bytes of a chunk whose checksum is exact here, deflated to a little more or not
 )
@@ -38,13 +40,18 @@ class Slabs:
         self.dtype = dataset.dtype
         self._read = _reader(dataset)
 
-    def read(self, lo: int, hi: int) -> np.ndarray:
-        """Values lo..hi; an array of its own."""
-        return self._read(lo, hi)
+    def read(self, lo: int, hi: int, space: np.ndarray | None = None) -> np.ndarray:
+        """Values lo..hi: in `space` (as many, of this dtype) where given, else an array of its own."""
+        values = np.empty(max(0, hi - lo), dtype=self.dtype) if space is None else space
+        self._read(lo, hi, values)
+        return values
 
 
-def _reader(dataset: h5py.Dataset) -> Callable[[int, int], np.ndarray]:
-    through_hdf5: Callable[[int, int], np.ndarray] = lambda lo, hi: dataset[lo:hi]
+def _reader(dataset: h5py.Dataset) -> Callable[[int, int, np.ndarray], None]:
+    def through_hdf5(lo: int, hi: int, values: np.ndarray) -> None:
+        if hi > lo:
+            dataset.read_direct(values, np.s_[lo:hi])
+
     native = dataset.dtype.kind in "iuf" and dataset.dtype.isnative
     if not native or dataset.ndim != 1 or dataset.size == 0:
         return through_hdf5
@@ -53,7 +60,7 @@ def _reader(dataset: h5py.Dataset) -> Callable[[int, int], np.ndarray]:
         return _Contiguous(dataset, offset).read
     if dataset.chunks is None:
         return through_hdf5
-    filters = _filters(dataset)
+    filters = filters_of(dataset)
     if filters == []:
         return _Chunked(dataset).read
     undone = h5py.h5z.FILTER_DEFLATE in filters and set(filters) <= _UNDONE
@@ -64,17 +71,19 @@ def _reader(dataset: h5py.Dataset) -> Callable[[int, int], np.ndarray]:
     return through_hdf5
 
 
-def _filters(dataset: h5py.Dataset) -> list[int]:
+def filters_of(dataset: h5py.Dataset) -> list[int]:
+    """The filters that its chunks went through, in the order in which they were applied."""
     plist = dataset.id.get_create_plist()
     return [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
 
 
-def _descriptor(dataset: h5py.Dataset) -> int:
+def descriptor_of(dataset: h5py.Dataset) -> int:
     """The file's own descriptor: the same open file, whatever became of its name."""
     return int(dataset.file.id.get_vfd_handle())
 
 
-def _fill(descriptor: int, view: memoryview, offset: int, name: str) -> None:
+def fill(descriptor: int, view: memoryview, offset: int, name: str) -> None:
+    """Read bytes of the file into all of `view`; `name` is for the message where it ends early."""
     while view:
         got = os.preadv(descriptor, [view], offset)
         if got == 0:
@@ -84,13 +93,11 @@ def _fill(descriptor: int, view: memoryview, offset: int, name: str) -> None:
 
 class _Contiguous:
     def __init__(self, dataset: h5py.Dataset, offset: int) -> None:
-        self.dataset, self.offset, self.descriptor = dataset, offset, _descriptor(dataset)
+        self.dataset, self.offset, self.descriptor = dataset, offset, descriptor_of(dataset)
 
-    def read(self, lo: int, hi: int) -> np.ndarray:
-        values = np.empty(max(0, hi - lo), dtype=self.dataset.dtype)
+    def read(self, lo: int, hi: int, values: np.ndarray) -> None:
         start = self.offset + lo * values.itemsize
-        _fill(self.descriptor, values.view(np.uint8).data, start, self.dataset.name)
-        return values
+        fill(self.descriptor, values.view(np.uint8).data, start, self.dataset.name)
 
 
 class _Chunked:
@@ -98,11 +105,10 @@ class _Chunked:
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self.dataset, self.size = dataset, dataset.chunks[0]
-        self.descriptor = _descriptor(dataset)
-        self.offsets, _ = _chunk_table(dataset)
+        self.descriptor = descriptor_of(dataset)
+        self.offsets, _ = chunk_table(dataset)
 
-    def read(self, lo: int, hi: int) -> np.ndarray:
-        values = np.empty(max(0, hi - lo), dtype=self.dataset.dtype)
+    def read(self, lo: int, hi: int, values: np.ndarray) -> None:
         width, at = values.itemsize, lo
         view = values.view(np.uint8).data
         chunk_bytes = self.size * width
@@ -119,9 +125,8 @@ class _Chunked:
             else:
                 start = int(self.offsets[first]) + (at - first * self.size) * width
                 part = view[(at - lo) * width : (stop - lo) * width]
-                _fill(self.descriptor, part, start, self.dataset.name)
+                fill(self.descriptor, part, start, self.dataset.name)
             at = stop
-        return values
 
 
 class _Filtered:
@@ -129,15 +134,16 @@ class _Filtered:
 
     def __init__(self, dataset: h5py.Dataset, filters: list[int]) -> None:
         self.dataset, self.size, self.filters = dataset, dataset.chunks[0], filters
-        self.descriptor = _descriptor(dataset)
-        self.offsets, self.lengths = _chunk_table(dataset)
+        self.descriptor = descriptor_of(dataset)
+        self.offsets, self.lengths = chunk_table(dataset)
         self.plain = bool((self.lengths >= 0).all())  # no chunk was stored without its filters
-        self.pool = ThreadPoolExecutor(_THREADS)
+        self.pool = ThreadPoolExecutor(THREADS)
 
-    def read(self, lo: int, hi: int) -> np.ndarray:
+    def read(self, lo: int, hi: int, values: np.ndarray) -> None:
         if not self.plain:
-            return self.dataset[lo:hi]
-        values = np.empty(max(0, hi - lo), dtype=self.dataset.dtype)
+            if hi > lo:
+                self.dataset.read_direct(values, np.s_[lo:hi])
+            return
 
         def undo(chunk: int) -> None:
             start = chunk * self.size
@@ -150,18 +156,17 @@ class _Filtered:
         chunks = range(lo // self.size, -(-hi // self.size)) if hi > lo else range(0)
         for _done in self.pool.map(undo, chunks):
             pass
-        return values
 
     def _chunk(self, chunk: int) -> np.ndarray:
         dtype, name = self.dataset.dtype, self.dataset.name
         stored = np.empty(int(self.lengths[chunk]), dtype=np.uint8)
-        _fill(self.descriptor, stored.data, int(self.offsets[chunk]), name)
+        fill(self.descriptor, stored.data, int(self.offsets[chunk]), name)
         size, raw = self.size * dtype.itemsize, stored
         for code in reversed(self.filters):
             if code == h5py.h5z.FILTER_FLETCHER32:
                 raw = _checked(raw, name)
             elif code == h5py.h5z.FILTER_DEFLATE:
-                raw = _inflated(raw, size, name)
+                raw = inflated(raw, size, name)
             else:
                 planes = raw.reshape(dtype.itemsize, self.size)
                 raw = np.ascontiguousarray(planes.T).ravel()
@@ -195,7 +200,7 @@ def _descending(n: int) -> np.ndarray:
     return np.arange(n, 0, -1, dtype=np.float64)
 
 
-def _inflated(raw: np.ndarray, size: int, name: str) -> np.ndarray:
+def inflated(raw: np.ndarray, size: int, name: str) -> np.ndarray:
     """At most `size` bytes out of a zlib stream; a chunk cannot be a bomb."""
     try:
         data = isal_zlib.decompressobj().decompress(raw.data, size + 1)
@@ -206,19 +211,40 @@ def _inflated(raw: np.ndarray, size: int, name: str) -> np.ndarray:
     return np.frombuffer(data, dtype=np.uint8)
 
 
-def _chunk_table(dataset: h5py.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def chunk_table(dataset: h5py.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Offset and stored length of every chunk, int64; offset -1 never written, length -1 unfiltered."""
-    count = -(-dataset.shape[0] // dataset.chunks[0])
+    size = dataset.chunks[0]
+    count = -(-dataset.shape[0] // size)
     offsets = np.full(count, -1, dtype=np.int64)
     lengths = np.zeros(count, dtype=np.int64)
+    found: list[tuple[int, int, int]] = []
 
     def note(info: h5py.h5d.StoreInfo) -> None:
-        chunk = info.chunk_offset[0] // dataset.chunks[0]
-        offsets[chunk] = info.byte_offset
-        lengths[chunk] = info.size if info.filter_mask == 0 else -1
+        start, unfiltered, offset, length = info
+        found.append((start[0], offset, -1 if unfiltered else length))
 
     dataset.id.chunk_iter(note)
+    if found:
+        table = np.array(found, dtype=np.int64)
+        offsets[table[:, 0] // size] = table[:, 1]
+        lengths[table[:, 0] // size] = table[:, 2]
     return offsets, lengths
+
+
+def side_by_side(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """work(item) of each item, in order, made in threads a few items ahead of what is used."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        coming: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                coming.append(pool.submit(work, item))
+                if len(coming) > 2 * THREADS:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for one in coming:
+                one.cancel()
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

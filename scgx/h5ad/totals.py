@@ -7,8 +7,11 @@ streams by for another reason, and cost no pass of their own.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
+import h5py
 import numpy as np
-from scipy import sparse
+import scipy
 
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
@@ -34,7 +37,7 @@ class Totals:
                 sums = np.add.reduceat(values, indptr[filled], dtype=np.float64)
                 self.sums[name][start + filled] = sums
 
-    def add_block(self, start: int, block: sparse.csr_array | np.ndarray) -> None:
+    def add_block(self, start: int, block: scipy.sparse.csr_array | np.ndarray) -> None:
         """Add a block of rows with all columns, CSR or dense."""
         for name, mask in self._masks.items():
             part = block[:, np.flatnonzero(mask)]
@@ -48,7 +51,7 @@ def missing_totals(cells: Cells) -> dict[str, Totals]:
     kinds = modalities(cells.var)
     masks: dict[str, dict[str, np.ndarray]] = {}
     for name in dict.fromkeys(kinds.tolist()):
-        if f"total_counts_{name}" in cells.obs:
+        if f"total_counts_{name}" in _columns(cells):
             continue
         try:
             key = counts_key(cells, name)
@@ -56,6 +59,12 @@ def missing_totals(cells: Cells) -> dict[str, Totals]:
             continue  # normalised already: what was counted is not in the file any more
         masks.setdefault(key, {})[name] = kinds == name
     return {key: Totals(cells.n_obs, group) for key, group in masks.items()}
+
+
+def _columns(cells: Cells) -> Container[str]:
+    """The names of obs' columns, for which the columns need not be read."""
+    table = cells.h5["obs"]
+    return table if isinstance(table, h5py.Group) else cells.obs
 
 
 def write_totals(cells: Cells, out: Writer, totals: dict[str, Totals]) -> None:

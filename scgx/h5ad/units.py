@@ -53,7 +53,9 @@ def units_of(
     """The unit of a matrix, of one modality's columns where there are several."""
     if modality is not None and (word := declared(cells, key, modality)):
         return word
-    columns = columns_of(cells, modality) if modality and key != "raw/X" else None
+    columns = np.arange(cells.matrix(key).shape[1])
+    if modality and key != "raw/X":
+        columns = columns_of(cells, modality)
     return detect(_sample(cells, key, columns), ignore_missing=ignore_missing)
 
 
@@ -75,7 +77,7 @@ def _raw_fits(cells: Cells) -> bool:
     return "raw/var" in cells.h5 and cells.matrix("raw/X").shape == cells.shape
 
 
-def _sample(cells: Cells, key: str, columns: np.ndarray | None) -> Iterator[np.ndarray]:
+def _sample(cells: Cells, key: str, columns: np.ndarray) -> Iterator[np.ndarray]:
     """Values of up to 512 rows spread over the file, a row block at a time."""
     matrix = cells.matrix(key)
     n = matrix.shape[0]
@@ -84,8 +86,7 @@ def _sample(cells: Cells, key: str, columns: np.ndarray | None) -> Iterator[np.n
         stop = min(n, start + (64 if n > _ROWS else _ROWS))
         if matrix.kind == "csc" and n > _ROWS:
             stop = min(n, _ROWS)
-        block = matrix.slice(start, stop, columns)
-        yield block.ravel() if isinstance(block, np.ndarray) else np.asarray(block.data)
+        yield matrix.values(start, stop, columns)
         if matrix.kind == "csc":
             return
 

@@ -5,6 +5,8 @@ the encodings of AnnData 0.8, our trailer after the image. What a command does n
 HDF5 itself and stays bit for bit. The file becomes somebody's output in `streams`, not here.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re
@@ -15,11 +17,11 @@ from types import TracebackType
 
 import h5py
 import numpy as np
-from scipy import sparse
+import scipy
 
 from scgx.errors import MachineError
 from scgx.h5ad import trailer
-from scgx.h5ad.blocks import Block
+from scgx.h5ad.blocks import Block, Rows
 from scgx.h5ad.cells import Cells, from_hdf5
 from scgx.h5ad.encoding import (
     CHUNK_ELEMENTS,
@@ -32,6 +34,7 @@ from scgx.h5ad.encoding import (
 )
 from scgx.h5ad.frame import Column, Frame
 
+_AT_ONCE = 4 * CHUNK_ELEMENTS
 _TOP = ("obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw", "X")
 
 
@@ -150,7 +153,7 @@ class Writer:
     @contextlib.contextmanager
     def matrix(
         self, key: str, n_var: int, dtype: np.dtype | type, *, is_sparse: bool = True
-    ) -> Iterator[Callable[[Block | sparse.csr_array | np.ndarray], None]]:
+    ) -> Iterator[Callable[[Block | Rows | scipy.sparse.csr_array | np.ndarray], None]]:
         """Append blocks of rows to a matrix; yields `append(block)`."""
         parent, _, name = key.rpartition("/")
         group = self.group(parent)
@@ -173,23 +176,32 @@ class _Sparse:
         self.indices = self.item.create_dataset("indices", (0,), "i4" if small else "i8", **options)
         self.data = self.item.create_dataset("data", (0,), dtype, **options)
         self.lengths: list[np.ndarray] = []
+        self.waiting: list[Rows] = []
         self.nnz = 0
 
-    def append(self, block: sparse.csr_array | np.ndarray) -> None:
-        block = sparse.csr_array(block)
-        self.append_raw(block.data, block.indices, np.diff(block.indptr))
+    def append(self, block: Rows | scipy.sparse.csr_array | np.ndarray) -> None:
+        if not isinstance(block, Rows):
+            block = scipy.sparse.csr_array(block)
+            block = Rows(block.data, block.indices, np.diff(block.indptr))
+        self.lengths.append(np.asarray(block.lengths, dtype=np.int64))
+        self.waiting.append(block)
+        if sum(len(rows.data) for rows in self.waiting) >= _AT_ONCE:
+            self._write()
 
-    def append_raw(self, data: np.ndarray, indices: np.ndarray, lengths: np.ndarray) -> None:
-        """Append rows given as arrays, without a scipy object."""
+    def _write(self) -> None:
+        """Small blocks go to disk together: HDF5 takes as long for one entry as for thousands."""
+        data = np.concatenate([rows.data for rows in self.waiting])
+        indices = np.concatenate([rows.indices for rows in self.waiting])
         stop = self.nnz + len(data)
         self.data.resize((stop,))
         self.indices.resize((stop,))
         self.data[self.nnz : stop] = data
         self.indices[self.nnz : stop] = indices
-        self.lengths.append(np.asarray(lengths, dtype=np.int64))
-        self.nnz = stop
+        self.nnz, self.waiting = stop, []
 
     def close(self) -> None:
+        if self.waiting:
+            self._write()
         lengths = np.concatenate(self.lengths) if self.lengths else np.empty(0, np.int64)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         small = self.nnz < 2**31 and self.n_var < 2**31
@@ -216,7 +228,7 @@ class _Dense:
             options = {"maxshape": (None, 1)}
         self.item = group.create_dataset(name, (0, n_var), dtype, chunks=chunks, **options)
 
-    def append(self, block: sparse.csr_array | np.ndarray) -> None:
+    def append(self, block: scipy.sparse.csr_array | np.ndarray) -> None:
         values = block if isinstance(block, np.ndarray) else block.toarray()
         start = self.item.shape[0]
         self.item.resize(start + len(values), axis=0)
@@ -276,7 +288,7 @@ def _lost() -> Iterator[list[BaseException]]:
     lost: list[BaseException] = []
     before, printed = sys.unraisablehook, sys.excepthook
 
-    def hear(event: "sys.UnraisableHookArgs") -> None:
+    def hear(event: sys.UnraisableHookArgs) -> None:
         if isinstance(event.exc_value, OSError | RuntimeError) and "h5py" in str(event.object):
             lost.append(event.exc_value)
         else:

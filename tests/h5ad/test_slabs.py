@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scgx.errors import InputError
-from scgx.h5ad.slabs import Slabs, ahead
+from scgx.h5ad.slabs import Slabs, ahead, side_by_side
 
 N = 30_001
 LAYOUTS = {
@@ -32,6 +32,9 @@ def test_every_layout_reads_as_hdf5_reads_it(tmp_path, layout, dtype):
         slabs = Slabs(file["x"])
         for lo, hi in RANGES:
             np.testing.assert_array_equal(slabs.read(lo, hi), values[lo:hi])
+            space = np.full(hi - lo, 7, dtype=slabs.dtype)
+            assert slabs.read(lo, hi, space) is space
+            np.testing.assert_array_equal(space, values[lo:hi])
 
 
 @pytest.mark.parametrize("n", [260_000, 400_000])
@@ -78,3 +81,16 @@ def test_items_made_ahead_keep_their_order_and_their_errors():
         for item in ahead(items()):
             seen.append(item)
     assert seen == [0, 1, 2, 3, 4]
+
+
+def test_work_done_side_by_side_keeps_its_order_and_its_errors():
+    def tenth(n):
+        if n == 50:
+            raise InputError("the fifty-first")
+        return n * 10
+
+    seen = []
+    with pytest.raises(InputError, match="fifty-first"):
+        for item in side_by_side(tenth, range(90)):
+            seen.append(item)
+    assert seen == [n * 10 for n in range(50)]
