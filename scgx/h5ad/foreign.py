@@ -1,8 +1,8 @@
 """Cells in the files of others, made into a temporary h5ad: 10x, MTX, h5mu, gzip, zarr, loom.
 
 So every command takes every kind and knows one. 10x and h5mu are HDF5 and are moved without decoding
-(a 10x matrix is genes x cells in CSC, which is cells x genes in CSR by another name). zarr and loom go
-through anndata, in memory, after an estimate; it is imported for them alone.
+(a 10x matrix is genes x cells in CSC, which is cells x genes in CSR by another name); loom and MTX
+stream. zarr goes through anndata, in memory, after an estimate; it is imported for zarr alone.
 """
 
 from __future__ import annotations
@@ -19,19 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import h5py
-import numpy as np
-import pandas as pd
 from isal import igzip
 from isal.igzip_lib import IsalError
-from scipy import sparse
 
 from scgx.errors import InputError, MachineError, UnsafeError
 from scgx.h5ad import mtx_names, sniff, streams
 from scgx.h5ad.cells import open_hdf5
 from scgx.h5ad.h5mu import write_h5mu
+from scgx.h5ad.loom import write_loom
 from scgx.h5ad.mtx import write_mtx
-from scgx.h5ad.names import make_unique
 from scgx.h5ad.tenx import write_ten_x
 from scgx.progress import warn
 
@@ -56,12 +52,14 @@ def as_h5ad(
                 with as_h5ad(plain, inner, name, memory, genome_10x) as again:
                     yield again
             return
-        elif kind in ("zarr", "zarr.zip", "loom"):
+        elif kind in ("zarr", "zarr.zip"):
             _through_anndata(path, kind, name, memory, made)
         else:
             with open_hdf5(path, memory, name) as file:
                 if kind == "10x":
                     write_ten_x(file, name, memory, made, genome_10x)
+                elif kind == "loom":
+                    write_loom(file, name, memory, made)
                 else:
                     write_h5mu(file, name, memory, made)
         yield made
@@ -87,7 +85,7 @@ def _gunzipped(path: Path, name: str, memory: int) -> Iterator[Path]:
 
 
 def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) -> None:
-    """zarr stores and loom files, read whole by anndata and written as h5ad."""
+    """zarr stores, read whole by anndata and written as h5ad."""
     size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
     if 4 * size > memory:
         raise MachineError(
@@ -101,7 +99,7 @@ def _through_anndata(path: Path, kind: str, name: str, memory: int, made: Path) 
         import anndata
 
         try:
-            cells = _loom(anndata, path) if kind == "loom" else _zarr(anndata, path, kind, root)
+            cells = _zarr(anndata, path, kind, root)
         except ImportError as error:
             fix = "pip install 'scgx[zarr]'"
             raise MachineError(
@@ -156,34 +154,3 @@ def _elements(anndata: ModuleType, group: Any) -> Any:
     if "raw" in group:
         parts["raw"] = {k: read(group["raw"][k]) for k in ("X", "var") if k in group["raw"]}
     return anndata.AnnData(**parts)
-
-
-def _loom(anndata: ModuleType, path: Path) -> Any:
-    """A loom file, read here: anndata refuses attributes of shape (n, 1)."""
-    with h5py.File(path, "r") as file:
-        matrix = sparse.csr_matrix(file["matrix"][()].T)
-        frames = {}
-        for side, n in (("row_attrs", matrix.shape[1]), ("col_attrs", matrix.shape[0])):
-            columns = {k: np.asarray(v[()]) for k, v in file[side].items()}
-            flat = {k: v.reshape(n) for k, v in columns.items() if v.size == n}
-            table = pd.DataFrame({k: _text(v) for k, v in flat.items()})
-            frames[side] = table
-    var, obs = frames["row_attrs"], frames["col_attrs"]
-    var.index = _index(var, ("Gene", "gene_names", "Accession"), "gene")
-    obs.index = _index(obs, ("CellID", "obs_names", "cell_names"), "cell")
-    return anndata.AnnData(matrix, obs=obs, var=var)
-
-
-def _text(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "SO":
-        return np.array(
-            [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]
-        )
-    return values
-
-
-def _index(table: Any, candidates: tuple[str, ...], word: str) -> list[str]:
-    for name in candidates:
-        if name in table:
-            return make_unique([str(v) for v in table.pop(name)]).tolist()
-    return [f"{word}{i}" for i in range(len(table))]
