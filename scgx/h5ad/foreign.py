@@ -35,11 +35,12 @@ from scgx.progress import warn
 @contextlib.contextmanager
 def as_h5ad(
     path: Path, kind: str, name: str, memory: int, genome_10x: str | None
-) -> Iterator[Path]:
-    """A temporary h5ad with the same cells, gone when the block ends."""
+) -> Iterator[tuple[Path, str]]:
+    """A temporary h5ad with the same cells, gone when the block ends, and what they were read from."""
     with streams.temporary(streams.tmpdir()) as made:
         if kind == "mtx" or (kind == "gzip" and mtx_names.is_matrix(path, name)):
             write_mtx(mtx_names.find(path, name, genome_10x), name, memory, made)
+            kind = "mtx"
         elif kind == "gzip":
             with _gunzipped(path, name, memory) as plain:
                 if sniff.kind(plain, f"{name} (gzip)") != "hdf5":
@@ -47,7 +48,7 @@ def as_h5ad(
                 with open_hdf5(plain, memory, name) as file:
                     inner = sniff.hdf5_kind(file)
                 if inner == "h5ad":
-                    yield plain
+                    yield plain, inner
                     return
                 with as_h5ad(plain, inner, name, memory, genome_10x) as again:
                     yield again
@@ -62,7 +63,7 @@ def as_h5ad(
                     write_loom(file, name, memory, made)
                 else:
                     write_h5mu(file, name, memory, made)
-        yield made
+        yield made, kind
 
 
 @contextlib.contextmanager

@@ -49,5 +49,7 @@ def open_cells(
             file.close()
         from scgx.h5ad import foreign
 
-        made = stack.enter_context(foreign.as_h5ad(path, kind, name, memory, genome_10x))
-        yield Cells(stack.enter_context(h5py.File(made, "r", **OPTIONS)), name, memory, identity)
+        made, kind = stack.enter_context(foreign.as_h5ad(path, kind, name, memory, genome_10x))
+        cells = Cells(stack.enter_context(h5py.File(made, "r", **OPTIONS)), name, memory, identity)
+        cells.kind = kind
+        yield cells

@@ -23,6 +23,8 @@ from scgx.h5ad.spill import DenseSpill, SparseSpill, spill_file
 from scgx.h5ad.writer import Writer, upgrade_sparse
 from scgx.progress import say, warn
 
+BY_FEATURE = ("10x", "mtx", "loom")
+"""Kinds that lie as features x cells: whoever opens one as cells x features has turned it."""
 SIDES = (("obs", "var"), ("obsm", "varm"), ("obsp", "varp"))
 WAITING = "transposed_raw"
 _SLAB = 1 << 22
