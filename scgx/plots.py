@@ -88,6 +88,35 @@ def score(picture: Picture, path: Path) -> None:
     _save(figure, path, kind)
 
 
+class Confusion(Protocol):
+    """What a plot of labels shows; `scgx.tasks._scores.Confusion` is one."""
+
+    classes: tuple[str, ...]
+    matrices: dict[str, np.ndarray]
+
+
+def confusion(picture: Confusion, path: Path) -> None:
+    """Per guess, which share of each true class (rows) was called what (columns)."""
+    kind = check_kind(path)
+    n = len(picture.classes)
+    side = max(3.0, 0.32 * n + 1.5)
+    figure = _figure(side * len(picture.matrices), side)
+    for i, (name, counts) in enumerate(picture.matrices.items(), 1):
+        axis = figure.add_subplot(1, len(picture.matrices), i)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for row, column in zip(*np.nonzero(share >= 0.005)) if n <= 30 else ():
+            shade = "white" if share[row, column] > 0.5 else "0.2"
+            axis.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center",
+                      fontsize=6, color=shade)  # fmt: skip
+        axis.set_xticks(range(n), picture.classes, rotation=90, fontsize=7)
+        axis.set_yticks(range(n), picture.classes, fontsize=7)
+        axis.set_xlabel("called")
+        axis.set_ylabel("truth")
+        axis.set_title(f"{name}: % of each true class", fontsize=9, loc="left")
+    _save(figure, path, kind)
+
+
 def _along(axis, picture: Picture, name: str) -> None:  # type: ignore[no-untyped-def]
     """One dot per feature, chromosomes side by side; features without a place come last."""
     r = picture.r.get(name, np.full(len(picture.chrom), np.nan))

@@ -21,6 +21,10 @@ def tables(scores: Scores) -> Iterator[Table]:
     yield _overview(scores)
     for entry in scores.of(GUESS):
         yield _detail(scores, entry)
+        for extra in scores.extras:
+            if extra.guess == entry.name:
+                rows = [list(row) for row in extra.rows]
+                yield Table(f"{entry.name}: {extra.name}", list(extra.columns), rows)
     for column in dict.fromkeys(level.column for level in scores.levels):
         yield _levels(scores, column)
 
@@ -38,7 +42,7 @@ def _overview(scores: Scores) -> Table:
         values.append(None if replicate is None else replicate.mean)
         values += [_value(entry, metric) for entry in ceiling]
         rows.append([metric, protocol.direction, *values])
-    title = f"{scores.n_cells:,} cells x {scores.n_features:,} features ({scores.units})"
+    title = f"{scores.n_cells:,} cells x {scores.n_features:,} {scores.what} ({scores.units})"
     return Table(title, columns, rows)
 
 
@@ -71,8 +75,9 @@ def _detail(scores: Scores, entry: Entry) -> Table:
                 "no range" if why == "no range" else scale, result.n, result.n_degenerate,
             ]
         )  # fmt: skip
-    title = f"{entry.name}: 95 % interval over {scores.bootstrap}; scale 0 = best baseline, "
-    title += f"1 = replicate (half depth); coverage {entry.coverage:.1%}"
+    title = f"{entry.name}: 95 % interval over {scores.bootstrap}; "
+    title += "scale 0 = best baseline, 1 = replicate (half depth); " if scores.replicate else ""
+    title += f"coverage {entry.coverage:.1%}"
     return Table(title, columns, rows)
 
 
@@ -130,6 +135,7 @@ def to_json(scores: Scores) -> dict[str, object]:
         "kinds": {entry.name: entry.kind for entry in scores.entries},
         "metrics": metrics,
         "levels": [asdict(level) for level in scores.levels],
+        "tables": [asdict(extra) for extra in scores.extras],
         "verdicts": [asdict(verdict) for verdict in scores.verdicts],
     }
 

@@ -94,7 +94,9 @@ def score(
         limit(threads)
         from scgx import registry
         from scgx.commands import _score_tables
-        from scgx.commands._score_shipped import Ask, fitter, source_of
+        from scgx.commands._score_shipped import Ask, source_of
+        from scgx.commands._score_shipped import fitter as of_modality
+        from scgx.commands._score_shipped_labels import fitter as of_labels
         from scgx.h5ad.reader import open_cells
 
         if task is not None:
@@ -105,7 +107,9 @@ def score(
         ]
         measured, predicted = opened[0], opened[1 : 1 + len(guesses)]
         training = opened[-1] if train is not None else None
-        module = registry.load("tasks", task or _task_of(predicted))
+        task = task or _task_of(predicted)
+        module = registry.load("tasks", task)
+        fitter = of_labels if task == "labels" else of_modality
         shipped = Ask(measured, training, source_of(predicted), list(covariate or []), seed, budget)
         request = module.Request(
             truth=measured, guesses=predicted, train=training, baselines=list(baseline or []),
@@ -124,7 +128,8 @@ def score(
         if rows_to is not None:
             rows_to.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
         if plot is not None and scores.picture is not None:
-            plots.score(scores.picture, plot)
+            drawn = plots.confusion if scores.task == "labels" else plots.score
+            drawn(scores.picture, plot)
         if json:
             import json as encoder
 

@@ -79,10 +79,10 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
     notes: list[str] = []
     position = {name: i for i, name in enumerate(truth.obs_names)}
     for guess in guesses:
-        _refuse_strangers(guess, position)
+        refuse_strangers(guess, position)
     wanted = split.test[np.argsort(truth.obs_names[split.test].astype(str), kind="stable")]
-    trained = _trained(truth, guesses, wanted, split)
-    wanted, left_out = wanted[~trained], int(trained.sum())
+    seen = trained(truth, guesses, wanted, split)
+    wanted, left_out = wanted[~seen], int(seen.sum())
     if left_out:
         notes.append(f"{left_out:,} test cells share a name with a trained cell and are left out")
     columns, kind = _features(truth, guesses, modality)
@@ -91,20 +91,20 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
     if len(columns) < every:
         notes.append(f"{len(columns):,} of {every:,} {kind} features are in every guess")
     names = truth.obs_names[wanted]
-    labels = _labels(guesses)
+    labels = short_names(guesses)
     paired = []
     for guess, label in zip(guesses, labels, strict=True):
-        rows = _find(guess.obs_names, names)
+        rows = find(guess.obs_names, names)
         if not np.any(rows >= 0):
             raise DataError("holds none of the test rows", file=guess.name)
         covered = float(np.mean(rows >= 0))
-        more = int(np.count_nonzero(_find(names, guess.obs_names) < 0))
+        more = int(np.count_nonzero(find(names, guess.obs_names) < 0))
         if more:
             notes.append(f"{label}: {more:,} rows are no test rows and are not scored")
         extra = guess.n_var - len(columns)
         if extra:
             notes.append(f"{label}: {extra:,} of its features are not scored")
-        paired.append(Guess(guess, label, rows, _find(guess.var_names, shared), covered))
+        paired.append(Guess(guess, label, rows, find(guess.var_names, shared), covered))
     return Pairing(wanted, names, columns, kind, tuple(paired), left_out, tuple(notes))
 
 
@@ -117,7 +117,7 @@ def training_rows(train: Cells, truth: Cells, pairing: Pairing) -> tuple[Array, 
     rows = rows[~np.isin(hash_names(train.obs_names[rows]), hash_names(pairing.names))]
     if not len(rows):
         raise DataError("has no training rows besides the scored cells", file=train.name)
-    columns = _find(train.var_names, truth.var_names[pairing.columns])
+    columns = find(train.var_names, truth.var_names[pairing.columns])
     lacking = int(np.count_nonzero(columns < 0))
     if lacking:
         raise DataError(
@@ -129,7 +129,8 @@ def training_rows(train: Cells, truth: Cells, pairing: Pairing) -> tuple[Array, 
     return rows[np.argsort(names, kind="stable")], columns
 
 
-def _refuse_strangers(guess: Cells, position: dict[str, int]) -> None:
+def refuse_strangers(guess: Cells, position: dict[str, int]) -> None:
+    """DataError where a guess has cells that the truth lacks; `position` has the names of the truth."""
     strangers = [name for name in guess.obs_names if name not in position]
     if strangers:
         raise DataError(
@@ -139,7 +140,7 @@ def _refuse_strangers(guess: Cells, position: dict[str, int]) -> None:
         )
 
 
-def _trained(truth: Cells, guesses: Sequence[Cells], rows: Array, split: Split) -> Array:
+def trained(truth: Cells, guesses: Sequence[Cells], rows: Array, split: Split) -> Array:
     """Which of the scored rows some guess was trained on; too many, or one split, is refused."""
     hashes = hash_names(truth.obs_names[rows])
     found = np.zeros(len(rows), dtype=bool)
@@ -189,7 +190,7 @@ def _features(truth: Cells, guesses: Sequence[Cells], modality: str | None) -> t
 _TAKEN = ("truth", "replicate")  # columns of their own, in tables and JSON
 
 
-def _labels(guesses: Sequence[Cells]) -> list[str]:
+def short_names(guesses: Sequence[Cells]) -> list[str]:
     """A short, unique name for each guess: its model; its file where that is not known or shared."""
     files = [guess.name.rsplit("/", 1)[-1].removesuffix(".h5ad") or "guess" for guess in guesses]
     models = []
@@ -206,7 +207,7 @@ def _labels(guesses: Sequence[Cells]) -> list[str]:
     return labels
 
 
-def _find(names: Array, wanted: Array) -> Array:
+def find(names: Array, wanted: Array) -> Array:
     """Where each wanted name is among `names`, -1 where it is not."""
     position = {name: i for i, name in enumerate(names)}
     return np.array([position.get(name, -1) for name in wanted], dtype=np.int64)

@@ -90,6 +90,24 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """A table that only one task has: of one guess, rows of words and numbers."""
+
+    name: str
+    guess: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """What the plot of labels draws: cells by true class (rows) and guessed class (columns)."""
+
+    classes: tuple[str, ...]
+    matrices: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Scores:
     """Everything that a run of `score` found."""
 
@@ -111,7 +129,9 @@ class Scores:
     levels: tuple[Level, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
-    picture: Picture | None = None
+    picture: Picture | Confusion | None = None
+    extras: tuple[Extra, ...] = ()
+    what: str = "features"  # that there are `n_features` of
 
     def of(self, *kinds: str) -> tuple[Entry, ...]:
         """Entries of these kinds."""

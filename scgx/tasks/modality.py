@@ -4,8 +4,7 @@ Cells pair by name. The headline is r per feature, in which the mean profile sco
 profile already explains (error, r per cell) is printed beside its baselines and never alone.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from scgx.tasks._pairing import Pairing
 from scgx.tasks._picture import picture
 from scgx.tasks._protocol import Setting, protocols
 from scgx.tasks._replicate import replicate
+from scgx.tasks._request import Request
 from scgx.tasks._rows import Array, FileRows, Rows
 from scgx.tasks._scores import BASELINE, CEILING, GUESS, Entry, Scores, strongest
 from scgx.tasks._training import Training
@@ -37,28 +37,6 @@ WITH_LABEL = ("pearson_within_type", "pearson_pseudobulk", "pearson_pseudobulk_p
 PEAKS = ("auroc_peak", "ap_peak")
 VARIABLE = 200
 FEWEST_CELLS = 20  # a smaller type is listed and not scored on its own
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; `fitted(name, pairing, units)` answers with the guess of a shipped model."""
-
-    truth: Cells
-    guesses: Sequence[Cells]
-    train: Cells | None = None
-    baselines: Sequence[str] = ()
-    fitted: Callable[[str, Pairing, str], Rows] | None = None
-    label: str | None = None
-    covariates: Sequence[str] = ()
-    per: Sequence[str] = ()
-    modality: str | None = None
-    units: str | None = None
-    layer: str | None = None
-    picture: bool = False
-    seed: int = 0
-    memory: int = 2 << 30
-    say: Callable[[str], None] = field(default=lambda text: None)
-    warn: Callable[[str], None] = field(default=lambda text: None)
 
 
 def score(ask: Request) -> Scores:

@@ -1,0 +1,41 @@
+"""`score --baseline NAME` of labels: a shipped classifier, fitted on the training rows."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scgx import progress, registry
+from scgx.commands._score_shipped import Ask
+from scgx.errors import DataError, UsageError
+from scgx.learn import fit_labels
+from scgx.learn.artifact import Artifact
+from scgx.learn.classify import Classifier, lens_for
+from scgx.learn.knobs import settings_of
+from scgx.tasks._answers import Answers, Held
+
+
+def fitter(ask: Ask) -> Callable[[str, np.ndarray, str], Answers]:
+    """A function that fits the classifier named and answers for rows of the truth."""
+
+    def fitted(name: str, rows: np.ndarray, column: str) -> Answers:
+        cells = ask.train or ask.truth
+        if "label" not in registry.load("models", name).TO:
+            raise UsageError(f"--baseline {name} learns no labels", fix="logistic, xgboost, knn do")
+        if ask.train is None and "split" not in cells.obs:
+            raise DataError(
+                f"--baseline {name} needs training rows",
+                fix="scgx split the truth, or name --train FILE",
+                file=cells.name,
+            )
+        settings = settings_of(
+            name, [], None, covariates=None, epochs=None, device="auto", labels=True
+        )
+        roles = fit_labels.LabelRoles(column, ask.source)
+        made = fit_labels.fit(name, cells, roles, settings, seed=ask.seed, report=progress.Report())
+        found = Artifact(made.header, made.summary, {}, name)
+        lens = lens_for(found, ask.truth, 0.05)
+        classifier = Classifier(made.model, made.header, lens, ask.truth, name)  # type: ignore[arg-type]
+        blocks = list(classifier.probabilities(rows))
+        return Held(tuple(classifier.classes), np.concatenate(blocks))
+
+    return fitted

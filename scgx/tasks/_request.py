@@ -1,0 +1,33 @@
+"""What is asked of a task: the truth, the guesses, and how they are to be judged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scgx.h5ad.cells import Cells
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; `fitted` fits a shipped model and answers with its guess.
+
+    Of modalities it is called with (name, pairing, units) and gives rows; of labels with (name, rows,
+    column) and gives classes and probabilities.
+    """
+
+    truth: Cells
+    guesses: Sequence[Cells]
+    train: Cells | None = None
+    baselines: Sequence[str] = ()
+    fitted: Callable[..., Any] | None = None
+    label: str | None = None
+    covariates: Sequence[str] = ()
+    per: Sequence[str] = ()
+    modality: str | None = None
+    units: str | None = None
+    layer: str | None = None
+    picture: bool = False
+    seed: int = 0
+    memory: int = 2 << 30
+    say: Callable[[str], None] = field(default=lambda text: None)
+    warn: Callable[[str], None] = field(default=lambda text: None)
