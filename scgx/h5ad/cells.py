@@ -17,7 +17,7 @@ import scipy
 from scgx.errors import DataError, InputError, MachineError, ScgxError, UsageError
 from scgx.h5ad import heaps, safety, trailer
 from scgx.h5ad.blocks import Block
-from scgx.h5ad.encoding import read_column, read_frame, read_value, rows_of_frame
+from scgx.h5ad.encoding import index_of, read_column, read_frame, read_value, rows_of_frame
 from scgx.h5ad.frame import Column, Frame, length
 from scgx.h5ad.matrix import Matrix
 from scgx.registry import suggest
@@ -27,6 +27,8 @@ ALIGNED = ("layers", "obsm", "varm", "obsp", "varp")
 
 class Cells:
     """An open AnnData: cells x features. Made by `open_cells`; a context manager."""
+
+    kind = "h5ad"  # of the file that was opened: 10x, mtx, loom ...
 
     def __init__(self, group: h5py.Group, name: str, memory: int, fingerprint: str = "") -> None:
         self.h5 = group
@@ -57,15 +59,28 @@ class Cells:
         item = self.h5["obs"]
         if "obs" in self.__dict__ or isinstance(item, h5py.Dataset):
             return self.obs[name]
-        if name not in item or name == "__categories":
-            raise DataError(f"no column {name!r}", fix=suggest(name, list(item)), file=self.name)
+        if name not in self.columns:
+            raise DataError(f"no column {name!r}", fix=suggest(name, self.columns), file=self.name)
         with _naming(self.name):
             column = read_column(item[name])
         if length(column) != self.n_obs:
             raise InputError(
-                f"/obs/{name} has {length(column):,} values for {self.n_obs:,} names", file=self.name
+                f"/obs/{name} has {length(column):,} values for {self.n_obs:,} names",
+                file=self.name,
             )
         return column
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of obs, which are not read."""
+        item = self.h5["obs"]
+        if "obs" in self.__dict__ or isinstance(item, h5py.Dataset):
+            return list(self.obs.columns)
+        return [name for name in item if name not in (index_of(item), "__categories")]
+
+    def naming(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, what goes wrong names this file."""
+        return _naming(self.name)
 
     @property
     def obs_names(self) -> np.ndarray:

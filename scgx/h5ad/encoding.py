@@ -22,7 +22,7 @@ def read_frame(item: h5py.Group | h5py.Dataset, uns: h5py.Group | None = None) -
     """obs or var in any layout that AnnData ever wrote."""
     if isinstance(item, h5py.Dataset):
         return _read_compound(item, uns)
-    index_name = _index_of(item)
+    index_name = index_of(item)
     index = as_strings(read_column(item[index_name]))
     order = item.attrs.get("column-order", None)
     names = [name for name in item if name not in (index_name, "__categories")]
@@ -41,13 +41,14 @@ def read_frame(item: h5py.Group | h5py.Dataset, uns: h5py.Group | None = None) -
 
 def rows_of_frame(item: h5py.Group | h5py.Dataset) -> int:
     """How many rows obs or var has, without reading them."""
-    index = item[_index_of(item)] if isinstance(item, h5py.Group) else item
+    index = item[index_of(item)] if isinstance(item, h5py.Group) else item
     if isinstance(index, h5py.Group):  # a nullable or categorical one
         index = index["values" if "values" in index else "codes"]
     return int(index.shape[0]) if index.shape else 1
 
 
-def _index_of(item: h5py.Group) -> str:
+def index_of(item: h5py.Group) -> str:
+    """Which of its arrays are the names of a table's rows."""
     name = item.attrs.get("_index", "_index")
     name = name.decode() if isinstance(name, bytes) else str(name)
     if name not in item:

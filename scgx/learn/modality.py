@@ -1,0 +1,116 @@
+"""One modality over several files: a common list of features, and how to get to it from each file.
+
+Files are aligned by name while they are read. What a file lacks, or what a dataset inside of it did not
+measure, is not zero: it is absent from every batch, and `measured` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from scgx.errors import DataError
+from scgx.h5ad.gather import Tables
+from scgx.h5ad.measured import Measured
+from scgx.learn.convert import totals_of
+from scgx.learn.places import Place
+
+Features = Literal["inner", "outer"] | Sequence[str] | None
+
+
+class Modality(NamedTuple):
+    """`features` (object, n); `tables` has one per dataset; `measured` bool (datasets, n)."""
+
+    places: tuple[Place, ...]
+    features: np.ndarray
+    tables: Tables
+    measured: np.ndarray
+    totals: tuple[np.ndarray | None, ...]  # depth of each file's cells, where values need it
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its matrix in each file."""
+        return tuple(place.key for place in self.places)
+
+    def convert(
+        self, block: sparse.csr_array, file: np.ndarray, rows: np.ndarray
+    ) -> sparse.csr_array:
+        """A batch in the unit asked for; of each row, its file and its row there."""
+        if self.places[0].conversion is None:
+            return block
+        used = np.unique(file).tolist()
+        if len(used) == 1:
+            return self._converted(used[0], block, rows)
+        groups = [np.flatnonzero(file == one) for one in used]
+        parts = [
+            self._converted(one, block[group], rows[group]) for one, group in zip(used, groups)
+        ]
+        return sparse.vstack(parts, format="csr")[np.argsort(np.concatenate(groups))]
+
+    def _converted(self, file: int, block: sparse.csr_array, rows: np.ndarray) -> sparse.csr_array:
+        conversion, totals = self.places[file].conversion, self.totals[file]
+        assert conversion is not None
+        return conversion.apply(block, None if totals is None else totals[rows])
+
+
+def align(
+    places: Sequence[Place], wanted: Features, measured: Sequence[Measured | None]
+) -> Modality:
+    """Features that all files have (`inner`, and None), any has (`outer`), or those named, in order.
+
+    DataError where none is left, or where several files are aligned and a name occurs twice.
+    """
+    alone = len(places) == 1 and (wanted is None or isinstance(wanted, str))
+    features = places[0].names if alone else _common(places, wanted)
+    tables, known = [], []
+    for place, inside in zip(places, measured):
+        table = np.full(place.width, -1, dtype=np.int32)
+        target = np.arange(len(features)) if alone else _targets(place, features)
+        table[place.columns] = target
+        masks = [None] if inside is None or not place.in_var else list(inside.mask.T)
+        for mask in masks:
+            here = table if mask is None else np.where(mask, table, np.int32(-1))
+            tables.append(here)
+            there = np.zeros(len(features), dtype=bool)
+            there[here[here >= 0]] = True
+            known.append(there)
+    every = Tables.of(tables, len(features))
+    depths = tuple(map(_depth, places))
+    return Modality(tuple(places), features, every, np.array(known, dtype=bool), depths)
+
+
+def _depth(place: Place) -> np.ndarray | None:
+    if place.conversion is None or not place.conversion.uses_totals:
+        return None
+    return totals_of(place.cells, place.modality)
+
+
+def _common(places: Sequence[Place], wanted: Features) -> np.ndarray:
+    for place in places:
+        if len(set(place.names)) < len(place.names):
+            place.cells.require_unique("var")
+    if wanted == "outer":
+        names = list(dict.fromkeys(name for place in places for name in place.names))
+    elif wanted is None or wanted == "inner":
+        shared = set(places[0].names).intersection(*(place.names for place in places[1:]))
+        names = [name for name in places[0].names if name in shared]
+    else:
+        names = list(dict.fromkeys(wanted))
+        anywhere = {name for place in places for name in place.names}
+        names = names if anywhere & set(names) else []
+    if not names:
+        few = ", ".join(repr(str(place.names[0])) for place in places[:3] if len(place.names))
+        raise DataError(
+            f"no {places[0].modality} feature is shared (the first: {few})",
+            fix="scgx annotate-coords and scgx concat harmonise names",
+        )
+    return np.array(names, dtype=object)
+
+
+def _targets(place: Place, features: np.ndarray) -> np.ndarray:
+    """For each column of the place, its number among the features, or -1."""
+    number = {name: i for i, name in enumerate(features.tolist())}
+    return np.array([number.get(name, -1) for name in place.names.tolist()], dtype=np.int32)
