@@ -6,18 +6,48 @@ is what every version of AnnData carries through.
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from scgx import __version__, invocation
 from scgx.errors import InputError
-from scgx.h5ad.cells import Cells
+from scgx.h5ad import trailer
 from scgx.h5ad.writer import Writer
 
 Units = Mapping[str, Mapping[str, str]]
 
 
-def records(cells: Cells) -> list[dict[str, object]]:
+class Input(Protocol):
+    """What a record names: cells, or a file of another kind."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def scgx(self) -> dict[str, object]: ...
+
+
+class Origin(NamedTuple):
+    """An input that is no AnnData and has no history of its own, such as text."""
+
+    name: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> "Origin":
+        """A file by its name and a hash of its size and both ends."""
+        return cls(name, trailer.fingerprint(path))
+
+    @property
+    def scgx(self) -> dict[str, object]:
+        """Nothing that scgx has written."""
+        return {}
+
+
+def records(cells: Input) -> list[dict[str, object]]:
     """The history of a file, oldest first."""
     lines = cells.scgx.get("history", [])
     try:
@@ -29,7 +59,7 @@ def records(cells: Cells) -> list[dict[str, object]]:
     return [record for record in found if isinstance(record, dict)]
 
 
-def record(inputs: Sequence[Cells], seed: int | None = None) -> dict[str, object]:
+def record(inputs: Sequence[Input], seed: int | None = None) -> dict[str, object]:
     """This command's own record."""
     made: dict[str, object] = {
         "program": "scgx",
@@ -42,7 +72,7 @@ def record(inputs: Sequence[Cells], seed: int | None = None) -> dict[str, object
     return made
 
 
-def chain(inputs: Sequence[Cells], seed: int | None = None) -> list[str]:
+def chain(inputs: Sequence[Input], seed: int | None = None) -> list[str]:
     """The records of all inputs, once each, and this command's, as JSON strings."""
     lines: dict[str, None] = {}
     for cells in inputs:
@@ -54,7 +84,7 @@ def chain(inputs: Sequence[Cells], seed: int | None = None) -> list[str]:
 
 def sign(
     out: Writer,
-    inputs: Sequence[Cells],
+    inputs: Sequence[Input],
     *,
     seed: int | None = None,
     units: Units | None = None,

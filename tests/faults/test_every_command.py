@@ -23,6 +23,7 @@ CALLS: dict[str, list[str]] = {
     "sample": ["BAD", "--n", "79", "-o", "OUT"],
     "score": ["GOOD", "BAD", "--modality", "rna"],
     "split": ["--by", "donor", "BAD", "-o", "OUT"],
+    "transpose": ["BAD", "-o", "OUT"],
     "train": ["mean", "BAD", "--from", "atac", "--to", "rna", "-o", "OUT"],
 }
 ELSEWHERE = {"check", "fetch"}  # has its own codes; reads no cells

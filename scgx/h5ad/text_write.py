@@ -1,0 +1,68 @@
+"""Cells x features as text: a line per row of X, names in the first line and the first column.
+
+Numbers are written as the shortest text that reads back as the same number of the same kind.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from isal import igzip
+
+from scgx.errors import InputError
+from scgx.h5ad.blocks import Block
+from scgx.h5ad.cells import Cells
+from scgx.progress import bar
+
+
+def write_text(
+    cells: Cells, out_path: Path, *, memory: int, separator: bytes, packed: bool = False
+) -> None:
+    """Write X as text, `packed` as gzip; `memory` in bytes. InputError (3) for a complex X."""
+    matrix = cells.matrix("X")
+    if matrix.dtype.kind not in "biuf":
+        raise InputError(f"X holds {matrix.dtype}, which is not written as text", file=cells.name)
+    mark = separator.decode()
+    pack = igzip.compress if packed else bytes
+    with open(out_path, "wb") as out, bar("writing", cells.n_obs) as advance:
+        names = [spelled(name, mark) for name in cells.var_names.tolist()]
+        out.write(pack((mark.join(["", *names]) + "\n").encode()))
+        for block in cells.blocks("X", memory=memory // 16):
+            first = cells.obs_names[block.start :].tolist()
+            lines = [
+                mark.join([spelled(name, mark), *words]) + "\n"
+                for name, words in zip(first, _rows(block))
+            ]
+            out.write(pack("".join(lines).encode()))
+            advance(len(lines))
+
+
+def _rows(block: Block) -> list[list[str]]:
+    """The values of each row as text."""
+    if isinstance(block.X, np.ndarray):
+        return [_words(row) for row in block.X]
+    rows = []
+    indptr = block.X.indptr
+    zero = _words(np.zeros(1, dtype=block.X.dtype))[0]
+    words = _words(block.X.data)
+    for start, stop in zip(indptr[:-1].tolist(), indptr[1:].tolist()):
+        row = [zero] * block.X.shape[1]
+        for column, word in zip(block.X.indices[start:stop].tolist(), words[start:stop]):
+            row[column] = word
+        rows.append(row)
+    return rows
+
+
+def _words(values: np.ndarray) -> list[str]:
+    """Numbers as text; whole ones of float32 and float64 keep their point, as Python writes them."""
+    if values.dtype.kind == "b":
+        values = values.astype(np.int8)
+    if values.dtype.kind in "iu" or values.dtype == np.float64:
+        return list(map(str, values.tolist()))
+    return list(map(str, values.astype("U32").tolist()))
+
+
+def spelled(name: str, mark: str) -> str:
+    """A name as a field: in quotes where it holds the separator, a quote or a line end."""
+    if any(c in name for c in (mark, '"', "\n", "\r")):
+        return '"' + name.replace('"', '""') + '"'
+    return name
