@@ -25,15 +25,18 @@ _MOST_BYTES = 64 << 20
 WRITTEN = ("obs", "layers", "obsm", "obsp")
 
 
-def select_rows(cells: Cells, out: Writer, rows: np.ndarray) -> list[str]:
-    """Write obs, X, layers, obsm, obsp and raw of the rows given (int64, ascending, no repeats).
+def select_rows(
+    cells: Cells, out: Writer, rows: np.ndarray, columns: np.ndarray | None = None
+) -> list[str]:
+    """Write obs, X, layers, obsm, obsp and raw of the rows given (int64, ascending, no repeats); X and
+    layers of some columns alone, where given (the same).
 
     The rest (var, varm, varp, uns) is for `out.copy_rest(cells, skip=WRITTEN)`. Returns the names
     of what no rows can be taken of (awkward arrays), which is left out.
     """
     out.frame("obs", cells.obs.take(rows))
     for key in ["X"] * cells.has("X") + [f"layers/{name}" for name in cells.keys("layers")]:
-        _matrix(cells.matrix(key), out, key, rows, cells.memory)
+        _matrix(cells.matrix(key), out, key, rows, cells.memory, columns)
     _raw(cells, out, rows)
     for group in ("layers", "obsm", "obsp"):
         if group in cells.h5:
@@ -45,7 +48,7 @@ def select_rows(cells: Cells, out: Writer, rows: np.ndarray) -> list[str]:
     square = (cells.n_obs, cells.n_obs)
     for name in cells.keys("obsp"):
         key = f"obsp/{name}"
-        _matrix(Matrix(cells.h5[key], square, key), out, key, rows, cells.memory, square=True)
+        _matrix(Matrix(cells.h5[key], square, key), out, key, rows, cells.memory, rows)
     _neighbours(cells, out, rows)
     keys = [f"obsm/{name}" for name in cells.keys("obsm")]
     return [key for key in keys if not _aligned(cells, out, key, rows)]
@@ -85,7 +88,7 @@ def _neighbours(cells: Cells, out: Writer, rows: np.ndarray) -> None:
         key, item = f"uns/neighbors/{name}", source[name]
         if name in graphs and (isinstance(item, h5py.Group) or item.ndim == 2):
             matrix = Matrix(item, (cells.n_obs, cells.n_obs), key)
-            _matrix(matrix, out, key, rows, cells.memory, square=True)
+            _matrix(matrix, out, key, rows, cells.memory, rows)
         else:
             out.copy(cells, key)
 
@@ -109,15 +112,20 @@ def _aligned(cells: Cells, out: Writer, key: str, rows: np.ndarray) -> bool:
 
 
 def _matrix(
-    matrix: Matrix, out: Writer, key: str, rows: np.ndarray, memory: int, *, square: bool = False
+    matrix: Matrix,
+    out: Writer,
+    key: str,
+    rows: np.ndarray,
+    memory: int,
+    columns: np.ndarray | None = None,
 ) -> None:
-    """Rows of a matrix (and the columns of the same cells), stored as it was."""
+    """Rows of a matrix, and the columns given alone, stored as it was."""
     if matrix.kind == "dense":
-        _dense(matrix.item, out, key, rows, memory, columns=rows if square else None)
+        _dense(matrix.item, out, key, rows, memory, columns=columns)
         return
     by_row = matrix.kind == "csr"
-    major = rows if by_row or square else np.arange(matrix.shape[1])
-    minor = rows if not by_row or square else None
+    every = np.arange(matrix.shape[1]) if columns is None else columns
+    major, minor = (rows, columns) if by_row else (every, rows)
     width = matrix.shape[1] if minor is None else len(minor)
     made = out.matrix(key, width, matrix.dtype)
     with made as append, bar(f"writing {key}", len(major)) as advance:
