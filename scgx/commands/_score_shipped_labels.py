@@ -11,6 +11,7 @@ from scgx.learn import fit_labels
 from scgx.learn.artifact import Artifact
 from scgx.learn.classify import Classifier, lens_for
 from scgx.learn.knobs import settings_of
+from scgx.learn.model import learns_labels
 from scgx.tasks._answers import Answers, Held
 
 
@@ -19,7 +20,7 @@ def fitter(ask: Ask) -> Callable[[str, np.ndarray, str], Answers]:
 
     def fitted(name: str, rows: np.ndarray, column: str) -> Answers:
         cells = ask.train or ask.truth
-        if "label" not in registry.load("models", name).TO:
+        if not learns_labels(registry.load("models", name)):
             raise UsageError(f"--baseline {name} learns no labels", fix="logistic, xgboost, knn do")
         if ask.train is None and "split" not in cells.obs:
             raise DataError(

@@ -34,7 +34,9 @@ class LabelOptions:
         na: str | None,
     ) -> None:
         """UsageError for a role that the model lacks, and for options of the other role."""
-        able = registry.load("models", model).TO
+        from scgx.learn.model import learns_labels
+
+        module = registry.load("models", model)
         if self.column is None:
             given = {
                 "--balance": self.balance,
@@ -47,12 +49,12 @@ class LabelOptions:
                     raise UsageError(
                         f"{option} belongs to --label", fix="name it with --label COLUMN"
                     )
-            if able == {"label"}:
+            if not module.TO:
                 raise UsageError(
                     f"model {model!r} learns labels", fix="name their column with --label"
                 )
             return
-        if "label" not in able:
+        if not learns_labels(module):
             raise UsageError(
                 f"model {model!r} learns no labels",
                 fix=f"{', '.join(learners())} do; or leave --label out",
@@ -79,5 +81,7 @@ class LabelOptions:
 
 def learners() -> list[str]:
     """Names of the models that learn labels."""
+    from scgx.learn.model import learns_labels
+
     known = registry.names("models")
-    return [name for name in known if "label" in registry.load("models", name).TO]
+    return [name for name in known if learns_labels(registry.load("models", name))]

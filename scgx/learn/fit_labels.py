@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +46,19 @@ def fit(
 ) -> Fitted:
     """Fit the classifier `name` on the labelled training rows of `cells`, and calibrate it."""
     cells.require_unique("obs")
-    data, parts = gather(cells, roles, seed=seed)
+    module = registry.load("models", name)
+    modality = roles.source or _modality(cells)
+    if modality not in module.LABELS:
+        able = ", ".join(sorted(module.LABELS))
+        raise DataError(f"model {name!r} learns no labels from {modality}", fix=f"from {able}")
+    data, parts = gather(cells, replace(roles, source=modality), seed=seed)
     coarse = read_map(roles.coarse, data.classes) if roles.coarse is not None else {}
     kind = data.lens.panel.modality
     say(
         f"{name}: {len(data.inputs):,} {kind} features to {len(data.classes):,} classes of"
         f" {roles.column}, {len(data.train):,} cells train, {len(data.val):,} validate"
     )
-    module = parts_for(registry.load("models", name), labels=True)
-    model = module.model.fit(data, settings, seed=seed, report=report)
+    model = parts_for(module, labels=True).model.fit(data, settings, seed=seed, report=report)
     labels = _calibrated(model, data, coarse)
     head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
     return Fitted(model, head, _summary(data))

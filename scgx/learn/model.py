@@ -1,9 +1,9 @@
 """What a model is, and what it can do. Nobody inherits from anything.
 
 A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO` (the
-modalities it takes and gives, `label` among what it gives) and a class `Model`. Which of the
-capabilities below the class has decides which commands accept it. A model that gives both modalities
-and labels has `Classifier` and `ClassifierConfig` for labels, beside the other two.
+modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them from),
+and a class `Model`. Which of the capabilities below the class has decides which commands accept it. A
+model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ class Parts(NamedTuple):
 
     config: type
     model: Any
+
+
+def learns_labels(module: ModuleType) -> bool:
+    """Does this file in `models/` learn labels?"""
+    return bool(getattr(module, "LABELS", ()))
 
 
 def parts_for(module: ModuleType, *, labels: bool) -> Parts:

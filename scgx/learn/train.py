@@ -75,6 +75,8 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
     """Refuse a pair of modalities that the model does not do."""
     if roles.source == roles.target:
         raise UsageError(f"--from and --to are both {roles.source}")
+    if not target:
+        raise UsageError(f"model {name!r} learns labels", fix="name their column with --label")
     if roles.source not in source or roles.target not in target:
         can = f"{'|'.join(sorted(source))} to {'|'.join(sorted(target))}"
         raise DataError(

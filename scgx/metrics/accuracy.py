@@ -13,6 +13,7 @@ class Metric:
     definition = "share of cells whose guess is the truth; unanswered cells are wrong"
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._tally = Tally(design)

@@ -11,6 +11,7 @@ class Metric:
     definition = "mean over the classes of the truth of right cells / cells of the class"
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._tally = Tally(design)

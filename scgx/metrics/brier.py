@@ -13,6 +13,7 @@ class Metric:
     definition = "mean over cells of the sum over classes of (p - [class is true])^2"
     direction = -1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._mean = PerCell(design)

@@ -15,6 +15,7 @@ class Metric:
     definition = "15 bins (lo, hi] of the top probability: sum of n_b/n |accuracy_b - confidence_b|"
     direction = -1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._weights = design.weights

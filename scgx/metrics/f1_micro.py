@@ -13,6 +13,7 @@ class Metric:
     definition = "2TP/(2TP+FP+FN) with TP, FP and FN summed over classes"
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._tally = Tally(design)

@@ -15,6 +15,7 @@ class Metric:
     )
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._tally = Tally(design)

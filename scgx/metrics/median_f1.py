@@ -13,6 +13,7 @@ class Metric:
     definition = "median of 2TP/(2TP+FP+FN) over the classes of the truth"
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._tally = Tally(design)

@@ -15,6 +15,7 @@ class Metric:
     definition = "mean over cells of -ln p of the true class, p clipped at 1e-12 and counted"
     direction = -1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._mean = PerCell(design)

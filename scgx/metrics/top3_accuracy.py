@@ -13,6 +13,7 @@ class Metric:
     definition = "share of true classes of rank <= 3, rank = 1 + #{p > p_true} + 1/2 #{other ties}"
     direction = 1
     gene_sets = False
+    task = "labels"
 
     def __init__(self, design: Design) -> None:
         self._mean = PerCell(design)

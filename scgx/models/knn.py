@@ -2,7 +2,7 @@
 
 Likeness is the cosine between LSI components (TF-IDF and SVD for chromatin, PCA for log values).
 Assumes nothing about form, and so shows what form is worth. The artifact carries the training
-cells' components and their sparse profiles.
+cells' components and their sparse profiles. Of labels, the neighbours vote.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.data import TrainingData
+from scgx.learn.labels import LabelledData
 from scgx.learn.lsi import Lsi
 from scgx.learn.residual import targets, training_targets
 from scgx.learn.selection import correlation, judges, parts
@@ -23,8 +24,10 @@ from scgx.progress import Report
 
 FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
+LABELS = FROM
 NEIGHBOURS = (25, 50, 100, 200, 400)
 ROWS_AT_ONCE = 512
+PRIOR = 1.0  # votes that are spread over all classes, so that no class is impossible
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,8 @@ class Model:
 
     def predict(self, block: CellBlock) -> np.ndarray:
         """(n, n_out) float32: the mean of the neighbours' profiles."""
-        near = self._nearest(self.lsi.transform(block.x, block.present), self.neighbours)
+        near = _nearest(self.cells, self.lsi.transform(block.x, block.present), self.neighbours)
         return (_averaging(near, len(self.cells)) @ self.profiles).toarray()
-
-    def _nearest(self, components: np.ndarray, k: int) -> np.ndarray:
-        """Rows of the k nearest training cells (n, k), nearest first; ties by their order."""
-        likeness = (_unit(components).astype(np.float64) @ self.cells.T).astype(np.float32)
-        near = np.sort(np.argpartition(-likeness, min(k, likeness.shape[1] - 1), axis=1)[:, :k])
-        order = np.argsort(-np.take_along_axis(likeness, near, axis=1), axis=1, kind="stable")
-        return np.take_along_axis(near, order, axis=1)
 
     def _choose(self, data: TrainingData, *, seed: int) -> int:
         rows = judges(data, seed=seed)
@@ -100,7 +96,7 @@ class Model:
         candidates = [k for k in NEIGHBOURS if k <= len(among)] or [len(among)]
         near = np.concatenate(
             [
-                pool._nearest(self.lsi.transform(data.x(rows.judge[part])), candidates[-1])
+                _nearest(pool.cells, self.lsi.transform(data.x(rows.judge[part])), candidates[-1])
                 for part in parts(len(rows.judge), ROWS_AT_ONCE)
             ]
         )
@@ -113,6 +109,74 @@ class Model:
                 guess = (_averaging(near[:, :k], len(among)) @ some).toarray()
                 score[k] += float(correlation(real, guess).sum())
         return max(candidates, key=lambda k: score[k])
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How many neighbours, in which space."""
+
+    rank: int = knob(50, least=1)  # components in which cells are compared
+    neighbours: int = knob(15, least=1)  # that vote
+
+
+class Classifier:
+    """The training cells in components, and the vote of each."""
+
+    def __init__(
+        self, lsi: Lsi, cells: np.ndarray, codes: np.ndarray, weight: np.ndarray, neighbours: int
+    ) -> None:
+        self.lsi = lsi
+        self.cells = cells  # (n_train, rank) float32, unit length
+        self.codes = codes  # (n_train,) int64 classes
+        self.weight = weight  # (classes,) float32: what the vote of a cell of each class counts
+        self.neighbours = neighbours
+
+    @classmethod
+    def fit(
+        cls, data: LabelledData, config: ClassifierConfig, *, seed: int, report: Report
+    ) -> Self:
+        """Keep all training rows in few components."""
+        x = data.x(data.train)
+        lsi = Lsi.fit(x, modality=data.lens.panel.modality, rank=config.rank, seed=seed)
+        neighbours = min(config.neighbours, len(data.train))
+        cells = _unit(lsi.transform(x))
+        return cls(lsi, cells, data.y(data.train), data.class_weights, neighbours)
+
+    def save(self) -> Mapping[str, bytes]:
+        cells = {
+            "cells": self.cells,
+            "codes": self.codes,
+            "weight": self.weight,
+            "neighbours": np.array([self.neighbours], np.int64),
+        }
+        return {
+            "lsi.safetensors": pack_arrays(self.lsi._asdict()),
+            "cells.safetensors": pack_arrays(cells),
+        }
+
+    @classmethod
+    def restore(cls, config: ClassifierConfig, members: Mapping[str, bytes]) -> Self:
+        found = unpack_arrays(members["cells.safetensors"])
+        lsi = Lsi(**unpack_arrays(members["lsi.safetensors"]))
+        k = int(found["neighbours"][0])
+        return cls(lsi, found["cells"], found["codes"], found["weight"], k)
+
+    def scores(self, block: CellBlock) -> np.ndarray:
+        """(n, classes) float32: logarithms of shares of the vote."""
+        near = _nearest(self.cells, self.lsi.transform(block.x, block.present), self.neighbours)
+        codes, classes = self.codes[near], len(self.weight)
+        flat = (np.arange(len(near))[:, None] * classes + codes).ravel()
+        counted = np.bincount(flat, self.weight[codes].ravel(), len(near) * classes)
+        votes = counted.reshape(len(near), classes) + PRIOR / classes
+        return np.log(votes / votes.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _nearest(cells: np.ndarray, components: np.ndarray, k: int) -> np.ndarray:
+    """Rows of the k nearest training cells (n, k), nearest first; ties by their order."""
+    likeness = (_unit(components).astype(np.float64) @ cells.T).astype(np.float32)
+    near = np.sort(np.argpartition(-likeness, min(k, likeness.shape[1] - 1), axis=1)[:, :k])
+    order = np.argsort(-np.take_along_axis(likeness, near, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(near, order, axis=1)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -19,8 +19,9 @@ from scgx.learn.labels import LabelledData
 from scgx.learn.selection import parts
 from scgx.progress import Report
 
-FROM = {"rna", "activity", "atac", "adt"}
-TO = {"label"}
+FROM: set[str] = set()
+TO: set[str] = set()
+LABELS = {"rna", "activity", "atac", "adt"}
 ROWS = 8_192
 
 

@@ -14,8 +14,9 @@ from scgx.learn.block import CellBlock
 from scgx.learn.labels import LabelledData
 from scgx.progress import Report
 
-FROM = {"rna", "activity", "atac", "adt"}
-TO = {"label"}
+FROM: set[str] = set()
+TO: set[str] = set()
+LABELS = {"rna", "activity", "atac", "adt"}
 
 
 @dataclass(frozen=True)

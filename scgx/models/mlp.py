@@ -5,11 +5,14 @@ depth; a small network turns them into components of the target, and those into 
 is asked for the deviation from the mean profile, with every output scaled by its own spread, so
 that predicting the mean earns nothing. Several members differ in their first weights; their mean
 answers.
+
+Of labels, a network of the same kind takes the genes themselves, standardised: hidden inputs while it
+learns make it bear genes that another study lacks.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -19,6 +22,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.covariates import Covariates
 from scgx.learn.data import TrainingData
+from scgx.learn.labels import LabelledData
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import Lsi
 from scgx.learn.prepared import Prepared, Standard, with_depth
@@ -27,10 +31,13 @@ from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from scgx.models._mlp_net import Committee
 
 FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
+LABELS = FROM
 
 
 @dataclass(frozen=True)
@@ -152,3 +159,70 @@ def _fit_fixed(data: TrainingData, config: Config, *, seed: int) -> _Fixed:
         covariates,
         limits(data.outputs.modality),
     )
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The width of the network that names classes, and how it is trained."""
+
+    hidden: int = knob(256, least=1)  # units of a hidden layer
+    depth: int = 1  # hidden layers
+    dropout: float = knob(0.3, most=0.99)  # of hidden units
+    hide: float = knob(0.3, most=0.99)  # share of genes that are hidden from each training cell
+    scale: Literal["one", "each"] = "one"  # deviation that genes are divided by: shared, or its own
+    smoothing: float = knob(0.05, most=0.99)  # of a label that goes to the other classes
+    epochs: int = knob(30, least=1)  # at most so many passes over the training rows
+    batch_size: int = knob(128, least=1)  # cells per step; fewer where cells are few
+    lr: float = knob(1e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
+    weight_decay: float = 0.05  # of AdamW
+    patience: int = knob(8, least=1)  # epochs without a better validation loss before stopping
+    device: str = "auto"  # auto, cpu or cuda
+
+
+class Classifier:
+    """A network from standardised genes to classes."""
+
+    def __init__(self, standard: Standard, network: "nn.Module") -> None:
+        self.standard = standard
+        self.network = network
+
+    @classmethod
+    def fit(
+        cls, data: LabelledData, config: ClassifierConfig, *, seed: int, report: Report
+    ) -> Self:
+        """Mean and deviation from the training rows, then the torch loop; data.val stops it."""
+        from scgx.learn.loop import require_device
+        from scgx.models import _classifier_net as net
+
+        require_device(config.device)
+        standard = net.standard_of(data, each=config.scale == "each")
+        shape = (len(standard.centre), len(data.classes))
+        network = net.perceptron(shape, config, seed=seed)
+        net.train(network, standard, data, config, seed=seed, report=report)
+        return cls(standard, network)
+
+    def save(self) -> Mapping[str, bytes]:
+        from scgx.models import _mlp_net as net
+
+        return {
+            "standard.safetensors": pack_arrays(self.standard._asdict()),
+            "network.safetensors": pack_arrays(net.weights(self.network)),
+        }
+
+    @classmethod
+    def restore(cls, config: ClassifierConfig, members: Mapping[str, bytes]) -> Self:
+        from scgx.models import _classifier_net as net
+        from scgx.models import _mlp_net as plain
+
+        standard = Standard(**unpack_arrays(members["standard.safetensors"]))
+        arrays = unpack_arrays(members["network.safetensors"])
+        shape = (len(standard.centre), len(arrays["last.bias"]))
+        network = net.perceptron(shape, config, seed=0)
+        plain.load(network, arrays)
+        return cls(standard, network)
+
+    def scores(self, block: CellBlock) -> np.ndarray:
+        """(n, classes) float32: logits; a gene that the file lacks stands at its mean."""
+        from scgx.models import _classifier_net as net
+
+        return net.answer(self.network, self.standard, block.x, block.present)

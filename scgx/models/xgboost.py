@@ -21,8 +21,9 @@ from scgx.progress import Report
 if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix
 
-FROM = {"rna", "activity", "atac", "adt"}
-TO = {"label"}
+FROM: set[str] = set()
+TO: set[str] = set()
+LABELS = {"rna", "activity", "atac", "adt"}
 ROWS = 16_384
 MEMBER = "trees.json"
 

@@ -21,7 +21,7 @@ from scgx.h5ad.frame import Frame
 from scgx.h5ad.reader import open_cells
 from scgx.learn import artifact
 
-NAMES = registry.names("models")
+NAMES = [name for name in registry.names("models") if registry.load("models", name).TO]
 BLIND = {"mean", "group-mean"}  # they look at no feature, by design
 OPTIONS: dict[str, dict[str, object]] = {"group-mean": {"covariate": ["cell_type"]}}
 

@@ -13,7 +13,11 @@ from scgx.metrics._panel import Design, Panel
 from scgx.metrics._ranks import midranks
 from scgx.metrics.ap_peak import average_precision
 
-NAMES = registry.names("metrics")
+NAMES = [
+    name
+    for name in registry.names("metrics")
+    if not hasattr(registry.load("metrics", name).Metric, "task")  # of another task: other cells
+]
 
 
 def cells(seed: int = 0, n: int = 80, width: int = 12) -> tuple[np.ndarray, np.ndarray]:
