@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from scgx.cells.loess import loess
-from scgx.cells.moments import Moments, Panel, mean_and_variance, moments, values
+from scgx.cells.moments import Moments, Panel, add_at, mean_and_variance, moments, values
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
@@ -117,10 +117,10 @@ def _seurat_v3(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
     for _cell, batch, feature, value in values(cells, view, memory):
         flat = batch * view.shape[1] + feature
         high = value > limit[flat]
-        above += np.bincount(flat[high], minlength=size)
+        add_at(above, flat[high])
         flat, value = flat[~high], value[~high]
-        sums += np.bincount(flat, weights=value, minlength=size)
-        squares += np.bincount(flat, weights=value * value, minlength=size)
+        add_at(sums, flat, value)
+        add_at(squares, flat, value * value)
     cut = np.where(above > 0, limit, 0.0)
     squares, sums = (
         (squares + above * cut**2).reshape(n.shape),
@@ -149,8 +149,8 @@ def _pearson(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
         for k, change in enumerate((here - zero, here**2 - zero**2)):
             coarse = np.rint(change * _COARSE) / _COARSE  # sums of either part are exact, and so
             fine = np.rint((change - coarse) * _FINE) / _FINE  # the same in any order
-            exact[2 * k] += np.bincount(flat, weights=coarse, minlength=n.size)
-            exact[2 * k + 1] += np.bincount(flat, weights=fine, minlength=n.size)
+            add_at(exact[2 * k], flat, coarse)
+            add_at(exact[2 * k + 1], flat, fine)
     sums += (exact[0] + exact[1]).reshape(n.shape)
     squares += (exact[2] + exact[3]).reshape(n.shape)
     with np.errstate(divide="ignore", invalid="ignore"):

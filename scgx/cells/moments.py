@@ -80,13 +80,18 @@ def panel(cells: Cells, source: Counted, rows: Array, batch: str | None) -> Pane
         words = cells.obs.strings(batch)[rows]
         if missing := sum(word is None for word in words):
             what = f"{missing:,} cells have no {batch}"
-            raise DataError(what, fix=f"scgx qc --drop-unlabelled {batch}", file=cells.name)
+            raise DataError(what, fix=f"scgx qc --drop-unlabelled --label {batch}", file=cells.name)
         found, codes[rows] = np.unique(words.astype(str), return_inverse=True)
         names = tuple(found.tolist())
     for name, size in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):
         if size < 2:
             of = f"{batch} {name!r} has" if batch else "there is"
             raise DataError(f"{of} {size} cell to learn from", fix="two at least", file=cells.name)
+    return view_of(cells, source, codes, names)
+
+
+def view_of(cells: Cells, source: Counted, codes: Array, names: tuple[str, ...]) -> Panel:
+    """A panel of the features of `source`; `codes` (n_obs,) says of which batch a cell is, -1 none."""
     known = measured_of(cells)
     if known is None:
         everything = np.ones((len(source.columns), 1), dtype=bool)
@@ -116,10 +121,18 @@ def moments(cells: Cells, view: Panel, memory: int) -> Moments:
     sums, squares, totals = np.zeros(size), np.zeros(size), np.zeros(cells.n_obs)
     for cell, batch, feature, value in values(cells, view, memory):
         flat = batch * view.shape[1] + feature
-        sums += np.bincount(flat, weights=value, minlength=size)
-        squares += np.bincount(flat, weights=value * value, minlength=size)
-        totals += np.bincount(cell, weights=value, minlength=cells.n_obs)
+        add_at(sums, flat, value)
+        add_at(squares, flat, value * value)
+        add_at(totals, cell, value)
     return Moments(sums.reshape(view.shape), squares.reshape(view.shape), totals)
+
+
+def add_at(into: Array, index: Array, weights: Array | None = None) -> None:
+    """Add weights (or ones) where the index says; costs no more than the stretch that is touched."""
+    if len(index):
+        low = int(index.min())
+        part = np.bincount(index - low, weights=weights)
+        into[low : low + len(part)] += part
 
 
 def mean_and_variance(sums: Array, squares: Array, n: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from scgx.cells.where import Condition
+from scgx.cells.where import Condition, Negation, Wish
 from scgx.errors import DataError
 from scgx.h5ad.frame import Categorical, Column, Frame, Nullable
 from scgx.h5ad.names import hash_names
@@ -19,17 +19,35 @@ from scgx.registry import suggest
 Array: TypeAlias = np.ndarray
 
 
-def mask(obs: Frame, condition: Condition) -> Array:
-    """Which rows meet the condition, bool (n,); a missing value never does.
+def mask(obs: Frame, wish: Wish) -> Array:
+    """Which rows meet a wish, bool (n,); a missing value never does, nor does it meet `not`.
 
     DataError where there is no such column, no such level, or where numbers are asked of words.
     """
+    return _truth(obs, wish)[0]
+
+
+def _truth(obs: Frame, wish: Wish) -> tuple[Array, Array]:
+    """Of which rows it is true, and of which it is false; of others nobody knows."""
+    if isinstance(wish, Condition):
+        return _compared(obs, wish)
+    if isinstance(wish, Negation):
+        return _truth(obs, wish.part)[::-1]
+    parts = [_truth(obs, part) for part in wish.parts]
+    both, any_ = np.logical_and.reduce, np.logical_or.reduce
+    yes, no = (both, any_) if wish.word == "and" else (any_, both)
+    return yes([part[0] for part in parts]), no([part[1] for part in parts])
+
+
+def _compared(obs: Frame, condition: Condition) -> tuple[Array, Array]:
+    """The same of one comparison."""
     name = condition.column
     if name not in obs:
         raise DataError(f"no column {name!r} in obs", fix=suggest(name, list(obs.columns)))
     kind = _dtype(obs[name])
     if condition.sign[0] in "<>":
-        return _ordered(obs, condition, kind)
+        met = _ordered(obs, condition, kind)
+        return met, ~met & ~np.isnan(obs.numbers(name))
     if kind.kind in "iuf":
         values = obs.numbers(name)
         found = np.isin(values, [_as_number(word, condition, kind) for word in condition.values])
@@ -39,7 +57,8 @@ def mask(obs: Frame, condition: Condition) -> Array:
         known = np.array([word is not None for word in words], dtype=bool)
         wanted = set(_levels(obs[name], words[known], condition))
         found = np.array([word in wanted for word in words], dtype=bool)
-    return known & (found if condition.sign == "=" else ~found)
+    met = found if condition.sign == "=" else ~found
+    return known & met, known & ~met
 
 
 def missing(obs: Frame, column: str) -> int:
@@ -136,7 +155,7 @@ def _levels(column: Column, words: Array, condition: Condition) -> Sequence[str]
     known = set(words.tolist())
     if isinstance(column, Categorical):
         known |= {str(category) for category in column.categories}
-    if condition.value in known:
+    if condition.options is None and condition.value in known:
         return [condition.value]
     wanted = condition.values
     if _dtype(column).kind == "b":

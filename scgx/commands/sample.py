@@ -25,7 +25,7 @@ WhereOpt = Annotated[
     typer.Option(
         "--where",
         metavar="EXPR",
-        help="cell_type=B,T or age!=infancy or n_genes>=200; may be repeated, and all must hold",
+        help="cell_type=B,T or n_genes>=200 or \"age > 5 and not type == 'B'\"; all must hold",
     ),
 ]
 NumberOpt = Annotated[
@@ -97,7 +97,7 @@ def sample(
 
 
 def _check_usage(
-    wishes: list[conditions.Condition],
+    wishes: list[conditions.Wish],
     n: int | None,
     fraction: float | None,
     by: str | None,
@@ -119,7 +119,7 @@ def _check_usage(
         raise UsageError("--by says how to draw, and nothing how many", fix="--n, --per-group N")
 
 
-def _matching(obs: Frame, wishes: list[conditions.Condition]) -> np.ndarray:
+def _matching(obs: Frame, wishes: list[conditions.Wish]) -> np.ndarray:
     """The rows that meet every condition; says what each of several met."""
     import numpy as np
 
@@ -133,8 +133,9 @@ def _matching(obs: Frame, wishes: list[conditions.Condition]) -> np.ndarray:
         met = mask(obs, wish)
         if not met.any():
             raise DataError(f"no cell meets {wish}")
-        if absent := missing(obs, wish.column):
-            said.append(f"{absent:,} cells have no {wish.column}")
+        for part in conditions.conditions(wish):
+            if absent := missing(obs, part.column):
+                said.append(f"{absent:,} cells have no {part.column}")
         met_by.append(f"{wish} ({int(met.sum()):,})")
         keep &= met
     if not keep.any():

@@ -21,7 +21,7 @@ class Rows(NamedTuple):
 
     def __str__(self) -> str:
         count = f"{len(self.rows):,}"
-        return f"{count} training cells" if self.train else f"all {count} cells (no split)"
+        return f"{count} training cells" if self.train else f"{count} cells, as there is no split"
 
 
 def rows_to_fit(cells: Cells) -> Rows:
