@@ -17,9 +17,10 @@ import numpy as np
 
 from scgx import progress
 from scgx.cells import annotate, coordinates, paired
+from scgx.cells.fetched_parts import Got, of_mtx, of_text
 from scgx.datasets import _cache, _content, _unpack
 from scgx.datasets._cache import Entry
-from scgx.datasets._dataset import Dataset, File
+from scgx.datasets._dataset import Dataset
 from scgx.errors import DataError, InputError
 from scgx.genome import annotation
 from scgx.h5ad import history, stack, streams, units
@@ -29,14 +30,6 @@ from scgx.h5ad.frame import Frame
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.select import select_columns
 from scgx.h5ad.writer import Writer, create
-
-
-@dataclass(frozen=True)
-class Got:
-    """A file of a dataset and where it lies in the cache."""
-
-    file: File
-    entry: Entry
 
 
 @dataclass(frozen=True)
@@ -58,9 +51,9 @@ def write_raw(got: Got, dataset: Dataset, to: Path, *, unpacked: bool) -> None:
         shutil.copyfile(got.entry.path, to)
 
 
-def write_cells(got: Got, dataset: Dataset, to: Path, how: How) -> None:
-    """One file of cells of any kind that scgx reads, or the member of a zip that holds them."""
-    with _opened(got, dataset.name, how) as cells:
+def write_cells(got: Sequence[Got], dataset: Dataset, to: Path, how: How) -> None:
+    """Cells of one modality, or of several in one file, from all that the recipe says they lie in."""
+    with _gathered(got, dataset, how) as cells:
         with create(to, like=None if how.piped else cells) as out:
             columns = _chosen(cells.var, how.modality, dataset.name)
             if columns is None:
@@ -68,7 +61,7 @@ def write_cells(got: Got, dataset: Dataset, to: Path, how: How) -> None:
             else:
                 select_columns(cells, out, columns)
                 out.copy_rest(cells, skip=("var", "varm", "varp", "raw"))
-            _describe(out, dataset, [got])
+            _describe(out, dataset, got)
             kinds = [how.modality] if how.modality else present(cells.var)
             stated = {kind: _unit(cells, dataset, kind) for kind in kinds}
             _sign(out, [cells], {kind: unit for kind, unit in stated.items() if unit}, how)
@@ -107,6 +100,23 @@ def write_pair(
             f"{len(parts[0].rows):,} cells in all files, dropped: "
             + ", ".join(f"{n:,} of {g.file.part}" for n, g in zip(dropped, got, strict=True))
         )
+
+
+@contextlib.contextmanager
+def _gathered(got: Sequence[Got], dataset: Dataset, how: How) -> Iterator[Cells]:
+    """The cells of a dataset by its recipe: one file, a text matrix or a Matrix Market folder."""
+    if dataset.recipe not in ("text", "mtx"):
+        with _opened(got[0], dataset.name, how) as cells:
+            yield cells
+        return
+    with streams.temporary(streams.tmpdir()) as made:
+        paths = {one.file.part: one.entry.path for one in got}
+        if dataset.recipe == "text":
+            of_text(paths["matrix"], paths.get("meta"), made, dataset.name, how.memory)
+        else:
+            of_mtx(got, made, dataset.name, how.memory)
+        with open_cells(made, name=dataset.name, memory=how.memory) as cells:
+            yield cells
 
 
 @contextlib.contextmanager

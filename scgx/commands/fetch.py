@@ -17,7 +17,8 @@ from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
 if TYPE_CHECKING:
-    from scgx.cells.fetched import Got, How
+    from scgx.cells.fetched import How
+    from scgx.cells.fetched_parts import Got
     from scgx.datasets._cache import Cache, Entry
     from scgx.datasets._dataset import Dataset, File
     from scgx.datasets._download import Wish
@@ -155,7 +156,7 @@ def _write(
     elif recipe == "pair":
         fetched.write_pair(got, dataset, path, how, genes=genes)
     else:
-        fetched.write_cells(got[0], dataset, path, how)
+        fetched.write_cells(got, dataset, path, how)
 
 
 def _asked(name: str, sha256: str | None) -> Dataset:
@@ -222,7 +223,7 @@ def _get(
     dataset: Dataset, by_hand: list[str], modality: str | None, wish: Wish
 ) -> tuple[list[Got], Entry | None]:
     """The files of a dataset (of one modality) and its annotation, in the cache."""
-    from scgx.cells.fetched import Got
+    from scgx.cells.fetched_parts import Got
     from scgx.datasets import _catalog, _download
     from scgx.datasets._cache import open_cache
     from scgx.h5ad.features import parse_modality

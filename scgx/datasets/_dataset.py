@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 class File:
     """One file of a dataset. `urls` serve the same bytes and are tried in order."""
 
-    format: str  # h5ad, h5ad.gz, 10x, zip, gtf.gz, tsv, ... ; what `recipe` must understand
+    format: str  # h5ad, h5ad.gz, 10x, zip, tar.gz, tsv, ... ; what `recipe` must understand
     urls: tuple[str, ...] = ()
     part: str = ""  # which of several: rna, atac, protein, peaks
     version: str = ""  # the source's own id of this state of the file, where it has one
     bytes: int | None = None
     md5: str | None = None
     sha256: str | None = None
-    member: str | None = None  # of a zip: the one member that is read
+    member: str | None = None  # of a zip the one member that is read, of a tar the folder
     member_bytes: int | None = None
     member_sha256: str | None = None
 
@@ -31,7 +31,7 @@ class Dataset:
     kind: str  # multiome, cite, rna, perturbation, annotation, ...
     content: str
     files: tuple[File, ...] = ()
-    recipe: str = ""  # cells, pair, text, demo; "" = not yet
+    recipe: str = ""  # cells, pair, raw, text, mtx, census, demo; "" = not yet
     genome: str | None = None
     units: str | None = None  # of X, where the source states or somebody measured it
     annotation: str | None = None  # the dataset of kind annotation that its genes belong to

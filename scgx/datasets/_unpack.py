@@ -1,4 +1,4 @@
-"""Out of packages: one member of a zip, or what a gzip holds; no name becomes a path.
+"""Out of packages: members of a zip or a tar, or what a gzip holds; no name becomes a path.
 
 A whole zip is refused where it shows intent: names that climb out, encrypted or overlapping
 entries, a directory of a million members, a member that is a link.
@@ -6,11 +6,14 @@ entries, a directory of a million members, a member that is a link.
 
 import gzip
 import hashlib
+import re
 import shutil
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from scgx.datasets._cache import CHUNK
@@ -64,6 +67,48 @@ def gunzip(packed: Path, to: Path, *, label: str) -> None:
                 out.write(data)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"its gzip is cut or damaged: {error}"[:120], file=label) from None
+
+
+_MTX = {
+    "matrix": re.compile(r"matrix\.mtx(\.gz)?"),
+    "features": re.compile(r"(features|genes)\.tsv(\.gz)?"),
+    "barcodes": re.compile(r"barcodes\.tsv(\.gz)?"),
+}
+
+
+def tar_members(archive: Path, file: File, to: Mapping[str, Path], *, label: str) -> None:
+    """Write matrix, features and barcodes of the folder that `file.member` names in a tar.gz.
+
+    The archive is read as a stream; whatever else is in it, links and devices among it, is passed
+    over. Raises as `member` does.
+    """
+    left = min(archive.stat().st_size * RATIO, shutil.disk_usage(archive.parent).free * 9 // 10)
+    found: set[str] = set()
+    try:
+        with tarfile.open(archive, "r|gz") as opened:
+            for number, info in enumerate(opened):
+                if number > MEMBERS:
+                    raise UnsafeError("its tar has too many members", file=label)
+                path = PurePosixPath(info.name)
+                if not info.isreg() or str(path.parent) != (file.member or "."):
+                    continue
+                role = next((r for r, name in _MTX.items() if name.fullmatch(path.name)), None)
+                packed = opened.extractfile(info) if role else None
+                if role is None or packed is None:
+                    continue
+                left -= info.size
+                if left < 0 or role in found:
+                    raise UnsafeError("its tar is larger than it may be", file=label)
+                found.add(role)
+                with open(to[role], "wb") as out:
+                    shutil.copyfileobj(packed, out, CHUNK)
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # about the disk
+        raise InputError(f"its tar is damaged: {error}"[:120], file=label) from None
+    if found != set(to):
+        lacking = ", ".join(sorted(set(to) - found))
+        raise DataError(f"its tar has no {lacking} in {file.member or 'its root'}", file=label)
 
 
 def _refuse_large_directory(archive: Path, label: str) -> None:

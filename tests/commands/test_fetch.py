@@ -3,45 +3,19 @@
 import gzip
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 from support import files, zhu2023
-from support.processes import Ended, Zygote, command, environment, leftovers, shell
-from support.web import Web, serving
+from support.processes import command, environment, leftovers, shell
 
 from scgx.h5ad.reader import open_cells
-
-
-@pytest.fixture
-def web(tmp_path, monkeypatch) -> Iterator[Web]:
-    """A server, and an empty cache for the processes that are started."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SCGX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SCGX_TRIES", "2")
-    monkeypatch.setenv("SCGX_STALL", "2")
-    with serving() as made:
-        yield made
-
-
-@pytest.fixture
-def run(forked: Zygote) -> Callable[..., Ended]:
-    """Runs a command line, with this test's settings of scgx."""
-
-    def run(*words: object, **options: object) -> Ended:
-        env = {name: value for name, value in os.environ.items() if name.startswith("SCGX_")}
-        return forked(*words, env=env, **options)
-
-    return run
 
 
 def catalog(folder: Path, monkeypatch: pytest.MonkeyPatch, **row: str) -> None:
@@ -163,7 +137,7 @@ def test_a_password_is_in_no_message_no_history_and_no_cache(web, tmp_path, run)
 REFUSED = {
     "unknown name": (["fetch", "pbmc3k-multiom"], 2),
     "no name": (["fetch"], 2),
-    "not yet": (["fetch", "allen-m1"], 4),
+    "not yet": (["fetch", "zhu2023-geo"], 4),
     "offline, not cached": (["fetch", "pbmc3k", "--offline"], 5),
     "file://": (["fetch", "file:///etc/passwd"], 2),
     "http:// without checksum": (["fetch", "http://example.org/x.h5ad"], 6),
@@ -197,7 +171,7 @@ def test_the_list_names_every_dataset_as_text_and_as_json(run):
     rows = json.loads(run("fetch", "--list", "--json").out)
     text = run("fetch", "--list").out.decode()
     assert all(row["name"] in text for row in rows)
-    assert {row["name"] for row in rows if not row["ready"]} >= {"allen-m1", "zhu2023-geo"}
+    assert {row["name"] for row in rows if not row["ready"]} >= {"zhu2023-geo"}
     one = json.loads(run("fetch", "--info", "norman2019", "--json").out)
     assert one["files"][0]["md5"] == "c870e6967d91c017d9da827bab183cd6"
     assert b"CC BY 4.0" in run("fetch", "--info", "norman2019").out

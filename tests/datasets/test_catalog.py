@@ -24,7 +24,7 @@ def test_a_dataset_says_what_it_is_and_its_checksums_are_checksums(name):
     assert found.kind
     assert found.content
     assert found.licence
-    assert found.recipe in ("", "cells", "pair", "raw", "demo", "resolve")
+    assert found.recipe in ("", "cells", "pair", "raw", "text", "mtx", "census", "demo")
     for file in found.files:
         assert file.md5 is None or re.fullmatch(r"[0-9a-f]{32}", file.md5)
         assert file.sha256 is None or re.fullmatch(r"[0-9a-f]{16}([0-9a-f]{48})?", file.sha256)

@@ -1,0 +1,60 @@
+"""Datasets that are no single file of cells: a text matrix and its table, a Matrix Market folder.
+
+What was downloaded is read from the cache, as packed as it came, and only the cells are written.
+"""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scgx import progress
+from scgx.cells import joined, metadata
+from scgx.datasets import _unpack
+from scgx.datasets._cache import Entry
+from scgx.datasets._dataset import File
+from scgx.errors import DataError
+from scgx.h5ad import mtx, mtx_names, streams, text
+from scgx.h5ad.frame import Frame
+
+_ROLES = ("matrix", "features", "barcodes")
+
+
+@dataclass(frozen=True)
+class Got:
+    """A file of a dataset and where it lies in the cache."""
+
+    file: File
+    entry: Entry
+
+
+def of_text(matrix: Path, meta: Path | None, made: Path, name: str, memory: int) -> None:
+    """A genes x cells text (UCSC's exprMatrix) and the table of its cells, as the h5ad `made`.
+
+    A table of fewer cells, or in another order, is joined by name; how many lack a row is said.
+    """
+    table = metadata.read(meta, f"{name}: meta") if meta else None
+
+    def obs(names: np.ndarray) -> Frame:
+        assert table is not None
+        found = metadata.find(names, table, f"{name}: meta")
+        progress.say(joined.describe(found, f"{name}: meta"))
+        return found.frame
+
+    text.to_h5ad(matrix, made, memory=memory, name=name, obs=obs if table else None)
+
+
+def of_mtx(got: Sequence[Got], made: Path, name: str, memory: int) -> None:
+    """A matrix with its features and barcodes, as three files or as a folder in a tar, as `made`."""
+    paths = {one.file.part: one.entry.path for one in got}
+    with contextlib.ExitStack() as spools:
+        if got[0].file.format == "tar.gz":
+            folder = streams.tmpdir()
+            paths = {role: spools.enter_context(streams.temporary(folder)) for role in _ROLES}
+            _unpack.tar_members(got[0].entry.path, got[0].file, paths, label=name)
+        if not set(_ROLES) <= set(paths):
+            raise DataError(f"has no {', '.join(set(_ROLES) - set(paths))}", file=name)
+        files = mtx_names.Files(*(paths[role] for role in _ROLES))
+        mtx.write_mtx(files, name, memory, made)
