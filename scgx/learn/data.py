@@ -140,7 +140,7 @@ class TrainingData:
         """Rows as `predict` will see them."""
         every = np.ones((1, len(self.inputs)), dtype=bool)
         offered = self._measured.of(rows, self.source.columns) if self._measured else every
-        present = offered.any(axis=0)
+        present = np.atleast_1d(offered.any(axis=0))
         return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
 
     def batches(
