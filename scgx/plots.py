@@ -185,6 +185,9 @@ def _histogram(axis, panel: Quality) -> None:  # type: ignore[no-untyped-def]
     if logged:
         edges = np.geomspace(max(low, 1), high, 60)
         axis.set_xscale("log")
+        ticks = [n * 10**k for k in range(8) for n in (1, 2, 5) if low <= n * 10**k <= high]
+        axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axis.xaxis.set_minor_formatter("")
     words = ("training cells", "others") if len(groups[1]) else ("all cells", "")
     for values, word, colour in zip(groups, words, ("#1f5a94", "#e0902f"), strict=True):
         if len(values):
