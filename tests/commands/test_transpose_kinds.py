@@ -54,5 +54,5 @@ def test_loom_and_10x_lie_as_genes_x_cells_and_come_out_turned(scgx, tmp_path, r
 
 def test_a_folder_is_cells_to_every_command(scgx, tmp_path, real_data):
     folder = real_data / "compat-10x" / "3.0.0" / "filtered_feature_bc_matrix"
-    scgx("sample", folder, "-n", 50, "-o", tmp_path / "a.h5ad")
+    scgx("sample", folder, "--n", 50, "-o", tmp_path / "a.h5ad")
     assert values(tmp_path / "a.h5ad").shape == (50, 507)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -147,3 +148,55 @@ def test_a_gzip_bomb_runs_into_the_budget_of_the_disk(tmp_path, monkeypatch):
     with pytest.raises(MachineError):
         _unpack.gunzip(tmp_path / "a.gz", tmp_path / "a", label="thing")
     assert (tmp_path / "a").stat().st_size < 10_000_000
+
+
+def tarred(tmp_path, members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def take_mtx(path):
+    to = {role: path.with_name(role) for role in ("matrix", "features", "barcodes")}
+    _unpack.tar_members(path, File(format="tar.gz", member="m/hg19"), to, label="thing")
+    return {role: one.read_bytes() for role, one in to.items()}
+
+
+NAMES = ("m/hg19/matrix.mtx", "m/hg19/genes.tsv.gz", "m/hg19/barcodes.tsv")
+
+
+def test_three_files_of_one_folder_come_out_of_a_tar(tmp_path):
+    others = [("m/mm10/matrix.mtx", b"no"), ("../barcodes.tsv", b"no"), ("/x", b"no")]
+    path = tarred(tmp_path, [*others, *((name, name.encode()) for name in NAMES)])
+    assert list(take_mtx(path).values()) == [name.encode() for name in NAMES]
+    inside = {"a.tar.gz", "matrix", "features", "barcodes"}
+    assert {one.name for one in tmp_path.iterdir()} == inside
+
+
+def test_a_tar_that_lacks_one_says_which(tmp_path):
+    with pytest.raises(DataError, match="features"):
+        take_mtx(tarred(tmp_path, [(NAMES[0], b"1"), (NAMES[2], b"2")]))
+
+
+def test_a_tar_that_has_one_twice_or_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
+    twice = [(name, b"1") for name in (*NAMES, NAMES[0])]
+    with pytest.raises(UnsafeError):
+        take_mtx(tarred(tmp_path, twice))
+    monkeypatch.setattr(_unpack, "RATIO", 2)
+    with pytest.raises(UnsafeError):
+        take_mtx(tarred(tmp_path, [(NAMES[0], bytes(1 << 20))]))
+
+
+@pytest.mark.parametrize("kept", [40, 0.5])
+def test_a_tar_that_is_cut_or_none_is_one_error(tmp_path, kept):
+    path = tarred(tmp_path, [(name, bytes(range(256)) * 400) for name in NAMES])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept) if kept < 1 else kept])
+    with pytest.raises((InputError, DataError)):
+        take_mtx(path)
