@@ -3,7 +3,6 @@
 Columns that no step names stay as they are, to the bit.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,25 +17,22 @@ from scgx.errors import DataError
 from scgx.h5ad.aligned import Source, together
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, present
+from scgx.h5ad.fitted import Rows, rows_to_fit
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
 
 Masks = Mapping[str, Array]
 
 
-def with_weights(cells: Cells, step: Step, memory: int) -> tuple[Step, int, bool]:
-    """Fit the inverse document frequencies; also the number of cells, and were they train alone."""
-    rows = None
-    if "split" in cells.obs:
-        rows = np.flatnonzero(cells.obs.strings("split") == "train")
-        if not len(rows):
-            raise DataError("no cell is in train", fix="scgx split", file=cells.name)
+def with_weights(cells: Cells, step: Step, memory: int) -> tuple[Step, Rows]:
+    """Fit the inverse document frequencies; also the cells that they were fitted on."""
+    fit_on = rows_to_fit(cells)
+    rows = fit_on.rows if fit_on.train else None
     frequency = np.zeros(cells.n_var, dtype=np.int64)
     for (block,) in together([_source(cells, step.source, rows)], memory):
         frequency += normalize.document_frequency(block)
-    count = cells.n_obs if rows is None else len(rows)
-    weights = normalize.idf(frequency, count)
-    return replace(step, weights=weights), count, rows is not None
+    weights = normalize.idf(frequency, len(fit_on.rows))
+    return replace(step, weights=weights), fit_on
 
 
 def write(cells: Cells, out: Writer, steps: Sequence[Step], memory: int) -> None:
@@ -63,13 +59,6 @@ def units_after(cells: Cells, steps: Sequence[Step]) -> dict[str, dict[str, str]
     if kept:
         units["counts"] = kept if cells.has("layers/counts") else {**here, **kept}
     return units
-
-
-def fitted(step: Step, count: int, *, train: bool) -> str:
-    """What is recorded of a fit: by which method, on which rows, how many."""
-    rows = "train" if train else "all"
-    record = {"by": f"normalize {step.method}", "rows": rows, "cells": count}
-    return json.dumps(record, sort_keys=True)
 
 
 def _kept(cells: Cells, step: Step) -> Step | None:

@@ -58,6 +58,7 @@ def normalize(
     streams.use_tmpdir(tmpdir)
     with streams.source(input) as src, streams.sink(output) as dst:
         from scgx.cells import convert, recipe
+        from scgx.h5ad.fitted import record
         from scgx.h5ad.history import sign
         from scgx.h5ad.reader import open_cells
         from scgx.h5ad.writer import create
@@ -70,17 +71,14 @@ def normalize(
             fits: dict[str, str] = {}
             for i, step in enumerate(steps):
                 if step.method == "tfidf":
-                    steps[i], count, train = convert.with_weights(cells, step, budget)
-                    fits[step.modality] = convert.fitted(step, count, train=train)
-                    where = (
-                        f"{count:,} training cells" if train else f"all {count:,} cells (no split)"
-                    )
-                    progress.say(f"idf of {step.modality} learnt on {where}")
+                    steps[i], rows = convert.with_weights(cells, step, budget)
+                    fits[step.modality] = record(cells, f"normalize {step.method}", rows)
+                    progress.say(f"idf of {step.modality} learnt on {rows}")
             with create(dst.path, like=None if dst.piped else cells) as out:
                 convert.write(cells, out, steps, budget)
                 out.copy_rest(cells)
-                for name, record in fits.items():
-                    out.uns(f"scgx/fitted/X/{name}", record)
+                for name, text in fits.items():
+                    out.uns(f"scgx/fitted/X/{name}", text)
                 sign(out, [cells], units=convert.units_after(cells, steps), keep=history)
             for step in steps:
                 by = f", per obs[{step.totals!r}]" if step.totals else ""

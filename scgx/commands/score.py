@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,7 @@ def score(
         from scgx.commands._score_shipped import Ask, source_of
         from scgx.commands._score_shipped import fitter as of_modality
         from scgx.commands._score_shipped_labels import fitter as of_labels
+        from scgx.h5ad.fitted import not_on_train
         from scgx.h5ad.reader import open_cells
 
         if task is not None:
@@ -125,6 +127,10 @@ def score(
             raise
         for note in scores.notes:
             progress.say(note)
+        learnt = list(dict.fromkeys(words for cells in opened for words in not_on_train(cells)))
+        for words in learnt:
+            progress.warn(words)
+        scores = replace(scores, notes=(*scores.notes, *learnt))
         if rows_to is not None:
             rows_to.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
         if plot is not None and scores.picture is not None:
