@@ -41,10 +41,17 @@ def read_frame(item: h5py.Group | h5py.Dataset, uns: h5py.Group | None = None) -
 
 def rows_of_frame(item: h5py.Group | h5py.Dataset) -> int:
     """How many rows obs or var has, without reading them."""
-    index = item[index_of(item)] if isinstance(item, h5py.Group) else item
-    if isinstance(index, h5py.Group):  # a nullable or categorical one
-        index = index["values" if "values" in index else "codes"]
-    return int(index.shape[0]) if index.shape else 1
+    return rows_of_column(item[index_of(item)] if isinstance(item, h5py.Group) else item)
+
+
+def rows_of_column(item: h5py.Group | h5py.Dataset) -> int:
+    """How many values a column of any kind has, without reading them."""
+    if isinstance(item, h5py.Group):  # a nullable or categorical one
+        parts = [name for name in ("values", "codes") if name in item]
+        if not parts:
+            raise InputError(f"{item.name} is no column that AnnData writes")
+        return rows_of_column(item[parts[0]])
+    return int(item.shape[0]) if item.shape else 1
 
 
 def index_of(item: h5py.Group) -> str:
@@ -102,12 +109,17 @@ def _decode(values: np.ndarray, name: str) -> np.ndarray:
 
 def _categorical(codes: np.ndarray, values: Column, ordered: bool, item: h5py.HLObject) -> Column:
     categories = np.asarray(values.values if isinstance(values, Nullable) else values)
+    check_codes(codes, len(categories), item)
+    codes = codes.astype(np.int64) if codes.dtype.kind == "u" else codes
+    return Categorical(codes, categories, ordered)
+
+
+def check_codes(codes: np.ndarray, categories: int, item: h5py.HLObject) -> None:
+    """InputError for codes that are no integers or name none of so many categories; -1 is missing."""
     if codes.dtype.kind not in "iu" or codes.ndim != 1:
         raise InputError(f"{item.name} has codes that are no integers")
-    codes = codes.astype(np.int64) if codes.dtype.kind == "u" else codes
-    if len(codes) and (codes.max() >= len(categories) or codes.min() < -1):
+    if len(codes) and (int(codes.max()) >= categories or int(codes.min()) < -1):
         raise InputError(f"{item.name} has a code out of the range of its categories")
-    return Categorical(codes, categories, ordered)
 
 
 def _read_compound(item: h5py.Dataset, uns: h5py.Group | None) -> Frame:
