@@ -10,15 +10,21 @@ that makes the file unsigned, which is never an error.
     26      8      length of the image in bytes, little-endian
 """
 
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import xxhash
 
+from scgx.errors import InputError
+
 MARKER = b"\nSCGX-EOF\x01"
 SIZE = len(MARKER) + 16 + 8
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
 _SMALL = 64 << 20  # hashed in some 20 ms
 
 
@@ -31,7 +37,7 @@ class Verdict(NamedTuple):
 
 def append(path: Path) -> str:
     """Sign a finished file; returns its hash in hex."""
-    digest, length = _hash(path, None)
+    digest, length = _hash(path, None, None)
     with open(path, "ab") as file:
         file.write(MARKER + digest + length.to_bytes(8, "little"))
     return digest.hex()
@@ -70,13 +76,13 @@ def check(path: Path) -> Verdict:
     return verify(path) if path.stat().st_size <= _SMALL else check_length(path)
 
 
-def verify(path: Path) -> Verdict:
-    """What length and hash together say; reads the whole file."""
+def verify(path: Path, leave: threading.Event | None = None) -> Verdict:
+    """What length and hash together say; reads the whole file, unless it is told to leave."""
     verdict = check_length(path)
     found = read(path)
     if verdict.state != "whole" or found is None:
         return verdict
-    digest, length = _hash(path, found[1])
+    digest, length = _hash(path, found[1], leave)
     if digest.hex() != found[0]:
         return Verdict("corrupt", "its bytes differ from what was written")
     return Verdict("whole", f"{length:,} bytes, xxh3 {found[0]}")
@@ -115,11 +121,41 @@ def hdf5_length(path: Path) -> int | None:
     return None
 
 
-def _hash(path: Path, length: int | None) -> tuple[bytes, int]:
+@contextlib.contextmanager
+def vouched(path: Path, name: str) -> Iterator[bool]:
+    """Does the trailer's hash answer for every byte, so that chunks' checksums need not?
+
+    A small file was hashed when it was opened. A large one is hashed in a thread while the block runs,
+    and an InputError ends the block where the bytes differ. False for what carries no trailer.
+    """
+    if check_length(path).state != "whole":
+        yield False
+    elif path.stat().st_size <= _SMALL:
+        yield True
+    else:
+        leave = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(verify, path, leave)
+            try:
+                yield True
+                verdict = coming.result()
+            finally:
+                leave.set()
+        if verdict.state != "whole":
+            what = f"{verdict.state}: {verdict.detail}"
+            raise InputError(what, fix="make the file again", file=name)
+
+
+def _hash(path: Path, length: int | None, leave: threading.Event | None) -> tuple[bytes, int]:
+    """Hash and length of the bytes (of the first `length`); less of them when told to leave."""
     digest = xxhash.xxh3_128()
-    done = 0
-    with open(path, "rb") as file:
-        while data := file.read(_CHUNK if length is None else min(_CHUNK, length - done)):
-            digest.update(data)
-            done += len(data)
+    done, space = 0, memoryview(bytearray(_CHUNK))  # fresh memory costs more than the read
+    with open(path, "rb", buffering=0) as file:
+        while got := file.readinto(
+            space[: _CHUNK if length is None else min(_CHUNK, length - done)]
+        ):
+            digest.update(space[:got])
+            done += got
+            if leave is not None and leave.is_set():
+                break
     return digest.digest(), done

@@ -5,13 +5,18 @@ import sys
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from scgx.commands.filter_chrom import filter_chrom
+from scgx.errors import InputError
+from scgx.h5ad import trailer
+from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.reader import open_cells
+from scgx.h5ad.writer import create
 
 CHROMS = ["X", "chrX", "23", "NC_000023.11", "ChrX", "chrX_random", "chr1", "1", "MT", None]
 
@@ -179,3 +184,29 @@ def test_peaks_are_placed_by_their_names(real_data, tmp_path):
 def test_what_is_no_region_is_a_usage_error(wish, tmp_path):
     said = scgx("filter-chrom", wish, tmp_path / "none.h5ad", "-o", tmp_path / "o", code=2).stderr
     assert said.count(b"\n") == 1
+
+
+def test_a_changed_byte_of_a_large_signed_file_is_refused_whatever_it_hits(tmp_path, monkeypatch):
+    path, out = tmp_path / "in.h5ad", tmp_path / "o.h5ad"
+    with create(path) as made:
+        made.frame("obs", Frame(np.array([f"c{i}" for i in range(400)], dtype=object)))
+        names = np.array([f"g{i}" for i in range(100)], dtype=object)
+        chrom = categorical(["chr1"] * 60 + ["chrX"] * 40)
+        made.frame("var", Frame(names, {"chrom": chrom}))
+        values = np.random.default_rng(0).poisson(1.0, (400, 100)).astype(np.float32)
+        with made.matrix("X", 100, np.float32) as append:
+            append(sparse.csr_array(values))
+    monkeypatch.setattr(trailer, "_SMALL", 1000)
+    filter_chrom("X", str(path), str(out), quiet=True)
+    whole, kept = path.read_bytes(), out.read_bytes()
+    with open_cells(out) as found:
+        np.testing.assert_array_equal(full(found.matrix("X").slice(0, 400)), values[:, 60:])
+    with h5py.File(path) as file:
+        chunks = [file["X"][part].id.get_chunk_info(0).byte_offset for part in ("data", "indices")]
+    for place in (chunks[0] + 3, chunks[1], chunks[1] + 2):  # a value, a column, one far outside
+        data = bytearray(whole)
+        data[place] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="corrupt"):
+            filter_chrom("X", str(path), str(out), quiet=True)
+        assert out.read_bytes() == kept

@@ -37,6 +37,17 @@ def test_every_layout_reads_as_hdf5_reads_it(tmp_path, layout, dtype):
             np.testing.assert_array_equal(space, values[lo:hi])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_checksums_are_stepped_over_where_a_hash_answers_for_the_bytes(tmp_path, layout):
+    path, values = tmp_path / "f.h5", np.random.default_rng(0).random(N, dtype="f4")
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=values, **LAYOUTS[layout])
+    with h5py.File(path) as file:
+        slabs = Slabs(file["x"], vouched=True)
+        for lo, hi in RANGES:
+            np.testing.assert_array_equal(slabs.read(lo, hi), values[lo:hi])
+
+
 @pytest.mark.parametrize("n", [260_000, 400_000])
 def test_the_checksum_of_a_large_chunk_is_left_to_hdf5(tmp_path, n):
     values = np.random.default_rng(0).random(n, dtype="f4")

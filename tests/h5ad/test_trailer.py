@@ -6,6 +6,7 @@ import h5py
 import pytest
 from support import files
 
+from scgx.errors import InputError
 from scgx.h5ad import trailer
 
 
@@ -72,3 +73,30 @@ def test_a_fingerprint_is_the_hash_or_a_hash_of_both_ends(signed: Path, tmp_path
     plain.write_bytes(b"abc")
     assert trailer.fingerprint(plain).startswith("~")
     assert trailer.fingerprint(tmp_path) == "folder"
+
+
+def test_the_hash_answers_for_the_bytes_of_a_signed_file_and_of_no_other(signed: Path) -> None:
+    with trailer.vouched(signed, "s") as vouched:
+        assert vouched
+    unsigned = signed.with_name("u.h5ad")
+    unsigned.write_bytes(signed.read_bytes()[: -trailer.SIZE])
+    with trailer.vouched(unsigned, "u") as vouched:
+        assert not vouched
+
+
+def test_a_large_file_that_differs_from_its_hash_ends_the_work(
+    signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trailer, "_SMALL", 1000)
+    with trailer.vouched(signed, "s") as vouched:
+        assert vouched
+    data = bytearray(signed.read_bytes())
+    data[len(data) // 2] ^= 1
+    signed.write_bytes(data)
+    with (
+        pytest.raises(InputError, match="s: corrupt: its bytes differ"),
+        trailer.vouched(signed, "s"),
+    ):
+        pass
+    with pytest.raises(KeyError), trailer.vouched(signed, "s"):
+        raise KeyError("of the work itself, which is not waited on")
