@@ -176,6 +176,7 @@ def _cells(src: streams.Source, dst: streams.Sink, job: _Job) -> None:
         cells = stack.enter_context(
             open_cells(src.path, name=src.name, memory=job.memory, genome_10x=job.genome_10x)
         )
+        before = len(cells.obs), len(cells.var)  # both tables are read, and so looked through
         made = dst.path
         if job.separator:
             made = stack.enter_context(streams.temporary(streams.tmpdir()))

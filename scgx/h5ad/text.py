@@ -21,9 +21,9 @@ from scgx.errors import InputError
 from scgx.h5ad import text_faults, text_header, text_stream
 from scgx.h5ad import text_kernels as kernels
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.slabs import ahead, side_by_side
 from scgx.h5ad.spill import SparseSpill, spill_file
 from scgx.h5ad.text_header import Layout
+from scgx.h5ad.threads import ahead, side_by_side
 from scgx.h5ad.writer import Writer, create
 from scgx.progress import bar, say
 

@@ -59,6 +59,11 @@ def measure(
         starts[row] = i
         column = -1
         while True:
+            if 48 <= buf[i] <= 57 and buf[i + 1] == separator and 0 <= column < width:
+                lengths[column] += 2
+                column += 1
+                i += 2
+                continue
             start = i
             if buf[i] == _QUOTE:
                 i = _past_quotes(buf, i)
@@ -106,6 +111,11 @@ def spread(
             for column in range(first, last):
                 place = places[column]
                 out[place] = mark
+                if 48 <= buf[i] <= 57 and buf[i + 1] == separator:
+                    out[place + 1] = buf[i]
+                    places[column] = place + 2
+                    i += 2
+                    continue
                 place += 1
                 if buf[i] == _QUOTE:
                     stop = _past_quotes(buf, i)

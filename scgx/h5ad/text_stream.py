@@ -100,7 +100,7 @@ def blocks(
     `line` is the length of one: a block has some 32 of them, since for each block something is kept
     per column. Blank lines at the end of the file are dropped.
     """
-    size = max(1 << 18, min(memory // 96, 8 << 20), min(32 * line, memory // 32))
+    size = max(1 << 18, min(memory // 96, 4 << 20), min(32 * line, memory // 32))
     row, held = 0, b""
     for block in _lines(pieces, size, memory // 8, name):
         whole = held.rstrip(b"\r\n")

@@ -1,12 +1,13 @@
 """A text matrix as its transposed text: the bytes of every value as they are, in bounded memory.
 
-Each block of lines is turned by itself, in threads: the values of a column side by side. Blocks wait
-in memory as long as half of the budget lasts, then in a temporary file. Then all of them are read
-side by side, so many columns at a time, and what each holds of a column makes up a line.
+Each block of lines is turned by itself, in threads: the values of a column side by side. The blocks
+wait in a temporary file; then all of them are read side by side, so many columns at a time, and what
+each holds of a column makes up a line. Every byte is written twice and read twice, whatever the size.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,16 +16,15 @@ import numpy as np
 from isal import igzip
 
 from scgx.errors import InputError
-from scgx.h5ad import text_faults, text_header, text_stream
+from scgx.h5ad import streams, text_faults, text_header, text_stream
 from scgx.h5ad import text_kernels as kernels
-from scgx.h5ad.slabs import ahead, side_by_side
-from scgx.h5ad.spill import spill_file
 from scgx.h5ad.text_header import Layout
+from scgx.h5ad.threads import ahead, side_by_side
 from scgx.progress import bar, say
 
 Array = np.ndarray
 _FIRST = 2  # the number of the first line of values
-_LINES = 32 << 20
+_LINES = 8 << 20
 
 
 class Turned(NamedTuple):
@@ -35,60 +35,37 @@ class Turned(NamedTuple):
     values: Array
 
 
-class _Spilled(NamedTuple):
-    """The same in a temporary file: its offsets at `at`, its values after them."""
+class _Spill:
+    """Turned blocks in a temporary file, each its offsets and then its values."""
 
-    at: int
-    width: int
-
-
-class _Kept:
-    """Turned blocks, in memory while there is room, then on disk; read by ranges of columns."""
-
-    def __init__(self, file: BinaryIO, room: int) -> None:
-        self.file, self.room = file, room
-        self.blocks: list[Turned | _Spilled] = []
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.blocks: list[tuple[int, int]] = []  # where the offsets begin, and the values
 
     def add(self, block: Turned) -> None:
-        """Keep a block for later."""
-        size = block.ends.nbytes + block.values.nbytes
-        if size <= self.room:
-            self.room -= size
-            self.blocks.append(block._replace(names=[]))
-            return
-        self.blocks.append(_Spilled(self.file.tell(), len(block.ends)))
+        """Write a block behind the others."""
+        at = self.file.tell()
+        self.blocks.append((at, at + block.ends.nbytes))
         self.file.write(block.ends.data)
         self.file.write(block.values.data)
 
     def read(self, start: int, stop: int) -> tuple[Array, Array]:
-        """What all blocks hold of a range of columns, one after the other, and where each begins."""
+        """What all blocks hold of a range of columns, one after the other, and where each begins.
+
+        Bytes, and starts (blocks x columns + 1).
+        """
         starts = np.zeros((len(self.blocks), stop - start + 1), dtype=np.int64)
-        base = 0
-        for row, block in zip(starts, self.blocks):
-            row[:] = self._ends(block, start, stop)
-            row += base - row[0]
-            base = int(row[-1])
-        pieces = np.empty(base, dtype=np.uint8)
-        for row, block in zip(starts, self.blocks):
-            self._values(block, start, pieces[row[0] : row[-1]])
+        skipped = 1 if start == 0 else 0  # the first column begins at 0, which is not written
+        for row, (offsets, _) in zip(starts, self.blocks):
+            self._fill(offsets + 8 * (start - 1 + skipped), row[skipped:])
+        firsts = starts[:, 0].copy()
+        sizes = starts[:, -1] - firsts
+        begins = np.cumsum(sizes) - sizes
+        starts += (begins - firsts)[:, None]
+        pieces = np.empty(int(sizes.sum()), dtype=np.uint8)
+        for (_, values), first, begin, size in zip(self.blocks, firsts, begins, sizes):
+            self._fill(values + int(first), pieces[begin : begin + size])
         return pieces, starts
-
-    def _ends(self, block: Turned | _Spilled, start: int, stop: int) -> Array:
-        """Where the column before `start` ends, and each one up to `stop`."""
-        before = max(start - 1, 0)
-        if isinstance(block, Turned):
-            ends = block.ends[before:stop]
-        else:
-            ends = np.empty(stop - before, dtype=np.int64)
-            self._fill(block.at + 8 * before, ends)
-        return ends if start else np.concatenate([[0], ends])
-
-    def _values(self, block: Turned | _Spilled, start: int, into: Array) -> None:
-        first = int(self._ends(block, start, start)[0])
-        if isinstance(block, Turned):
-            into[:] = block.values[first : first + len(into)]
-        else:
-            self._fill(block.at + 8 * block.width + first, into)
 
     def _fill(self, at: int, into: Array) -> None:
         self.file.seek(at)
@@ -116,13 +93,13 @@ def to_text(
     mark = separator or layout.separator
     words: list[bytes] = []
     totals = np.zeros(layout.width, dtype=np.int64)
-    with spill_file() as file, bar("reading", None) as advance, open(out_path, "wb") as out:
-        kept = _Kept(file, memory // 2)
+    with _temporary() as file, bar("reading", None) as advance, open(out_path, "wb") as out:
+        spill = _Spill(file)
         blocks = text_stream.blocks(rest, layout.line, memory, name)
         for block in side_by_side(lambda item: _turn(*item, layout, mark, name), blocks):
             totals += np.diff(block.ends, prepend=0)
             words += block.names
-            kept.add(block)
+            spill.add(block)
             advance(len(block.names))
         text_header.report_repeats(words, "name", "line", _FIRST)
         text_header.report_repeats(layout.columns, "name", "column", 1)
@@ -131,13 +108,19 @@ def to_text(
         first = mark.join([_spelled(word, layout, mark) for word in [layout.corner, *words]])
         out.write(pack(first + b"\n"))
         parts = (
-            (kept.read(start, stop), layout.columns[start:stop])
-            for start, stop in _ranges(totals, min(memory // 16, _LINES))
+            (spill.read(start, stop), layout.columns[start:stop])
+            for start, stop in _ranges(totals, min(memory // 64, _LINES))
         )
         for lines in side_by_side(lambda part: pack(_lines(*part, layout, mark)), parts):
             out.write(lines)
     say(f"{layout.width:,} lines of {len(words):,} values")
     return layout.width, len(words)
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[BinaryIO]:
+    with streams.temporary(streams.tmpdir()) as path, open(path, "r+b") as file:
+        yield file
 
 
 def _turn(block: bytes, first: int, layout: Layout, mark: bytes, name: str) -> Turned:
