@@ -11,7 +11,7 @@ import numpy as np
 
 from scgx.errors import DataError
 from scgx.genome import builds, chroms, identity, peaks
-from scgx.genome.annotation import tss
+from scgx.genome.starts import tss
 from scgx.h5ad.features import Features, modalities
 from scgx.h5ad.frame import Categorical, Frame, categorical
 

@@ -99,14 +99,16 @@ def _complete(
     """The places found, with those of a fetched annotation where genes have none; the assembly."""
     import numpy as np
 
-    from scgx.cells.annotate import annotate
     from scgx.cells.coordinates import GENES, gene_names
-    from scgx.genome import identity
 
     placed = found.places.placed
     lacking = [kind for kind in dict.fromkeys(kinds) if not placed[kinds == kind].any()]
     if placed.any() and not any(kind in GENES for kind in lacking):
         return found.places, genome
+
+    from scgx.cells.annotate import annotate
+    from scgx.genome import identity
+
     rows = np.isin(kinds, GENES)
     prefixes = (identity.species(names[rows]) for names in gene_names(cells.var))
     name = _annotation.name_for(genome, next(filter(None, prefixes), ""))

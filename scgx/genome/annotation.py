@@ -16,6 +16,7 @@ from scgx.genome import builds, chroms, identity
 from scgx.genome.bed import read_table
 from scgx.genome.gtf import read_gtf
 from scgx.genome.lines import Annotated, head
+from scgx.genome.starts import tss
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,6 @@ class Genes:
     def tss(self) -> np.ndarray:
         """The first transcribed base, 0-based: `start`, or `end - 1` on the minus strand."""
         return tss(self.start, self.end, self.strand)
-
-
-def tss(start: np.ndarray, end: np.ndarray, strand: np.ndarray) -> np.ndarray:
-    """First transcribed base of genes, 0-based int64; -1 where start is -1."""
-    return np.where((strand == "-") & (start >= 0), end - 1, start).astype(np.int64)
 
 
 def read(path: str | Path, *, name: str | None = None, start_base: int | None = None) -> Genes:
