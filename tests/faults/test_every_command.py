@@ -14,6 +14,8 @@ from scgx import registry
 # how each command is called on one file of cells (BAD), beside good ones
 CALLS: dict[str, list[str]] = {
     "annotate-coords": ["BAD", "-o", "OUT"],
+    "classify": ["TYPES", "BAD", "-o", "OUT"],
+    "concat": ["BAD", "GOOD", "--names", "a,b", "--genes", "outer", "-o", "OUT"],
     "filter-chrom": ["X", "BAD", "-o", "OUT"],
     "info": ["BAD"],
     "join": ["BAD", "GOOD", "--as", "rna,atac", "-o", "OUT"],
