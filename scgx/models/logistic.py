@@ -31,9 +31,7 @@ class Config:
 
     C: float = knob(0.1, least=1e-9)  # inverse strength of the penalty, as in scikit-learn
     l1: float = knob(0.0, most=1)  # share of the penalty that is absolute values: elastic net
-    scale: Literal["none", "deviation"] = (
-        "none"  # what each feature is divided by, from training rows
-    )
+    scale: Literal["none", "deviation"] = "none"  # what a feature is divided by
     iterations: int = knob(200, least=1)  # steps of L-BFGS at most
     tolerance: float = knob(1e-4, least=0)  # largest slope at which it stops
 

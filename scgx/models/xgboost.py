@@ -68,7 +68,7 @@ class Model:
                 evals=[(val, "val")],
                 verbose_eval=False,
                 callbacks=[
-                    xgboost.callback.EarlyStopping(config.patience, save_best=True),
+                    xgboost.callback.EarlyStopping(rounds=config.patience, save_best=True),
                     _ticking(advance),
                 ],
             )

@@ -87,11 +87,15 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(good: Path, forked: Zygote) -> Path:
     made = good.with_name("mean.scgx")
     assert forked("train", "mean", good, "--from", "atac", "--to", "rna", "-o", made).code == 0
+    words = ("train", "majority", good, "--label", "cell_type", "--min-cells-per-class", "1")
+    ended = forked(*words, "-o", good.with_name("types.scgx"))
+    assert ended.code == 0, ended.err
     return made
 
 
 def call(command: str, bad: Path, good: Path, model: Path, out: Path) -> list[str]:
     places = {"BAD": bad, "GOOD": good, "MODEL": model, "OUT": out}
+    places["TYPES"] = model.with_name("types.scgx")
     return [command, *(str(places.get(word, word)) for word in CALLS[command])]
 
 
