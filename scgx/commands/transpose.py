@@ -108,6 +108,8 @@ def transpose(
         from scgx.h5ad import text_stream
 
         if text_stream.is_text(src.path, src.name):
+            if relabel:
+                raise UsageError("--relabel is of no use to text", file=src.name)
             _text(src, table, dst, job)
         elif obs or na:
             option, fix = ("--na", None) if na else ("--obs", "scgx join INPUT --obs FILE adds it")
@@ -176,7 +178,7 @@ def _cells(src: streams.Source, dst: streams.Sink, job: _Job) -> None:
         cells = stack.enter_context(
             open_cells(src.path, name=src.name, memory=job.memory, genome_10x=job.genome_10x)
         )
-        before = len(cells.obs), len(cells.var)  # both tables are read, and so looked through
+        obs, var = cells.obs, cells.var  # are looked through by being read
         made = dst.path
         if job.separator:
             made = stack.enter_context(streams.temporary(streams.tmpdir()))
@@ -193,6 +195,6 @@ def _cells(src: streams.Source, dst: streams.Sink, job: _Job) -> None:
             write_text(
                 turned, dst.path, memory=job.memory, separator=job.separator, packed=job.packed
             )
-        shape = f"{cells.n_obs:,} x {cells.n_var:,}"
-        turned_to = f"{cells.n_var:,} x {cells.n_obs:,} from {shape}"
+        shape = f"{len(obs):,} x {len(var):,}"
+        turned_to = f"{len(var):,} x {len(obs):,} from {shape}"
         progress.say(shape if cells.kind in BY_FEATURE else turned_to)

@@ -6,7 +6,8 @@ and are compiled once per machine.
 """
 
 import numpy as np
-from numba import njit
+
+from scgx.h5ad.compiled import compiled
 
 Array = np.ndarray
 
@@ -26,7 +27,7 @@ _ROOM = np.uint64(10**18)
 _POWERS = 10.0 ** np.arange(23)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _past_quotes(buf: Array, i: int) -> int:
     """The place after the closing quote of a field that opens at i; -1 where the line ends first."""
     i += 1
@@ -39,7 +40,7 @@ def _past_quotes(buf: Array, i: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def measure(
     buf: Array,
     separator: int,
@@ -95,7 +96,7 @@ def measure(
         tally[ROWS] = row
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def spread(
     buf: Array, separator: int, mark: int, width: int, cursors: Array, places: Array, out: Array
 ) -> None:
@@ -134,7 +135,7 @@ def spread(
             cursors[row] = i
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def gather(pieces: Array, starts: Array, names: Array, name_ends: Array, out: Array) -> int:
     """Lines out of pieces: of each column its name, then what every block holds of it, then a feed.
 
@@ -155,7 +156,7 @@ def gather(pieces: Array, starts: Array, names: Array, name_ends: Array, out: Ar
     return at
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def parse(
     buf: Array,
     separator: int,
@@ -239,7 +240,7 @@ def parse(
         tally[ROWS] = row
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _number(buf: Array, start: int, stop: int) -> tuple[int, float]:
     """Of which kind a field is, and its value where it is exact in double precision.
 
@@ -296,7 +297,7 @@ def _number(buf: Array, start: int, stop: int) -> tuple[int, float]:
     return kind, (-value if buf[start] == 45 else value)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _is_missing(buf: Array, start: int, stop: int) -> bool:
     """Nothing at all, NA, NaN, N/A, null or none, in any case."""
     n = stop - start
@@ -317,7 +318,7 @@ def _is_missing(buf: Array, start: int, stop: int) -> bool:
     return False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def by_column(
     ends: Array, columns: Array, values: Array, first: int, indptr: Array, rows: Array, data: Array
 ) -> None:
