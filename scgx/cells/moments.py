@@ -78,7 +78,7 @@ def panel(cells: Cells, source: Counted, rows: Array, batch: str | None) -> Pane
     codes[rows] = 0
     if batch is not None:
         words = cells.obs.strings(batch)[rows]
-        if missing := sum(word is None for word in words):
+        if missing := sum(not (word or "").strip() for word in words):
             what = f"{missing:,} cells have no {batch}"
             raise DataError(what, fix=f"scgx qc --drop-unlabelled --label {batch}", file=cells.name)
         found, codes[rows] = np.unique(words.astype(str), return_inverse=True)

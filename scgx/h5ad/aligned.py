@@ -18,7 +18,7 @@ Values: TypeAlias = sparse.csr_array | np.ndarray
 
 _MOST_ROWS = 1 << 16
 _MOST_BYTES = 64 << 20
-_WORK = 6  # bytes that are held for each byte of a block while it is worked on
+_WORK = 20  # bytes that are held for each byte of a block while it is worked on
 
 
 class Source(NamedTuple):
