@@ -1,6 +1,7 @@
 """What `info` shows of cells and of a model, and what `check` calls a file."""
 
 import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,36 @@ def test_gzipped_cells_are_read_through(tmp_path: Path) -> None:
     assert verdict_of(str(packed)).state == "truncated"
     packed.write_bytes(gzip.compress(b"text"))
     assert verdict_of(str(packed)).state == "kind"
+
+
+ZARR = "anndata-v0.11.4.adata.zarr.zip"
+
+
+def test_a_sound_zarr_store_in_a_zip_is_whole_and_named(real_data: Path) -> None:
+    pytest.importorskip("zarr")
+    state, words = verdict_of(str(real_data / "compat-h5ad" / ZARR))
+    assert state == "whole" and words.startswith("a zarr store in a zip")
+
+
+def test_a_zarr_store_that_nobody_can_read_is_no_cells_and_not_corrupt(real_data: Path) -> None:
+    pytest.importorskip("zarr")
+    state, words = verdict_of(str(real_data / "compat-h5ad" / "anndataR-example.zarr.zip"))
+    assert state == "kind" and "anndata cannot read" in words
+
+
+def test_no_changed_value_of_a_zarr_store_in_a_zip_is_whole(
+    real_data: Path, tmp_path: Path
+) -> None:
+    source, path = real_data / "compat-h5ad" / ZARR, tmp_path / "bad.zarr.zip"
+    with zipfile.ZipFile(source) as store:
+        last = {info.filename: info for info in store.infolist()}  # attributes are written twice
+    members = [info for info in last.values() if info.compress_size > 20]
+    for info in members[:: max(1, len(members) // 5)]:
+        data = bytearray(source.read_bytes())
+        extra = int.from_bytes(data[info.header_offset + 28 : info.header_offset + 30], "little")
+        start = info.header_offset + 30 + len(info.filename) + extra
+        data[start + info.compress_size // 2] ^= 0x10
+        path.write_bytes(data)
+        assert verdict_of(str(path)).state == "corrupt", info.filename
+    path.write_bytes(source.read_bytes()[:-100])
+    assert verdict_of(str(path)).state == "truncated"
