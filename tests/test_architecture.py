@@ -39,6 +39,8 @@ HOMES = {
     "h5py": ("h5ad/",),
     "numba": ("h5ad/compiled.py", "h5ad/gather_kernels.py"),
     "zstandard": ("h5ad/",),
+    "tiledbsoma": ("cells/census_store.py",),
+    "pyarrow": ("cells/census_store.py",),
     "anndata": ("h5ad/foreign.py",),
     "zarr": ("h5ad/foreign.py",),
     "pyranges": ("genome/",),

@@ -191,7 +191,8 @@ class Tables(NamedTuple):
 
     tables: np.ndarray
     width: int
-    ordered: bool
+    ordered: bool  # names keep the order of the columns
+    same: bool  # every column is wanted, and is where it was
 
     @classmethod
     def of(cls, tables: list[np.ndarray], width: int) -> Tables:
@@ -201,7 +202,9 @@ class Tables(NamedTuple):
         for line, table in zip(padded, tables):
             line[: len(table)] = table
         kept = [table[table >= 0] for table in tables]
-        return cls(padded, width, all(bool((np.diff(line) > 0).all()) for line in kept))
+        ordered = all(bool((np.diff(line) > 0).all()) for line in kept)
+        same = most == width and bool((padded == np.arange(width)).all())
+        return cls(padded, width, ordered, same)
 
 
 class Recycled:
@@ -245,12 +248,15 @@ def pick(
     columns = recycled.empty(most, np.dtype(np.int32))
     values = recycled.empty(most, dtype)
     indptr = np.empty(len(starts) + 1, dtype=np.int32)
-    given = (entries.indices, entries.data, starts, lengths, which, tables.tables)
+    given = (entries.indices, entries.data, starts, lengths)
+    named, out = (which, tables.tables), (indptr, columns, values)
     state = kernels.UNORDERED
-    if tables.ordered:
-        state = kernels.rename_rows(*given, indptr, columns, values)
+    if tables.same:
+        state = kernels.copy_rows(*given, tables.width, *out)
+    elif tables.ordered:
+        state = kernels.rename_rows(*given, *named, *out)
     if state == kernels.UNORDERED:
-        state = kernels.sort_rows(*given, tables.width, indptr, columns, values)
+        state = kernels.sort_rows(*given, *named, tables.width, *out)
     if state == kernels.OUTSIDE:
         raise InputError("indices reach outside of the matrix", fix="the file is corrupt")
     if state == kernels.TWICE:

@@ -18,6 +18,40 @@ for _bit in range(64):
 
 
 @njit(cache=True, nogil=True)
+def copy_rows(
+    indices: Array,
+    data: Array,
+    starts: Array,
+    lengths: Array,
+    bound: int,
+    indptr: Array,
+    columns: Array,
+    values: Array,
+) -> int:
+    """Rows as they are. ORDERED, or why not: entries UNORDERED, or an index OUTSIDE of 0..bound."""
+    at = 0
+    indptr[0] = 0
+    for row in range(len(starts)):
+        start, length = starts[row], lengths[row]
+        source, numbers = indices[start : start + length], data[start : start + length]
+        target, out = columns[at : at + length], values[at : at + length]
+        falls, before = False, np.int32(-1)
+        for j in range(length):
+            column = source[j]
+            falls |= column <= before
+            before = column
+            target[j] = column
+            out[j] = numbers[j]
+        if falls:
+            return UNORDERED
+        if before >= bound:
+            return OUTSIDE
+        at += length
+        indptr[row + 1] = at
+    return ORDERED
+
+
+@njit(cache=True, nogil=True)
 def rename_rows(
     indices: Array,
     data: Array,
@@ -31,27 +65,35 @@ def rename_rows(
 ) -> int:
     """Rows with columns renamed by `tables[which[row]]`, which keeps their order.
 
-    ORDERED, or why not: entries UNORDERED, or an index OUTSIDE of the table.
+    One place more than entries is written to. Loops without a way out are what compilers are good at:
+    an entry is written before it is known whether it stays.
     """
     at = 0
     indptr[0] = 0
     bound = tables.shape[1]
     for row in range(len(starts)):
+        start, length = starts[row], lengths[row]
         table = tables[which[row]]
-        before = -1
-        for j in range(starts[row], starts[row] + lengths[row]):
-            column = indices[j]
-            if column <= before:
-                return UNORDERED
-            if column >= bound:
-                return OUTSIDE
-            before = column
-            renamed = table[column]
-            if renamed < -1:
-                return OUTSIDE
-            columns[at] = renamed
-            values[at] = data[j]
-            at += renamed >= 0
+        source, numbers = indices[start : start + length], data[start : start + length]
+        target, out = columns[at:], values[at:]
+        falls, before = False, np.int32(-1)
+        for j in range(length):
+            falls |= source[j] <= before
+            before = source[j]
+        if falls:
+            return UNORDERED
+        if before >= bound:
+            return OUTSIDE
+        kept, lowest = np.uint64(0), np.int32(0)
+        for j in range(length):
+            renamed = table[np.uint32(source[j])]
+            lowest = min(lowest, renamed)
+            target[kept] = renamed
+            out[kept] = numbers[j]
+            kept += np.uint64(renamed >= 0)
+        if lowest < -1:
+            return OUTSIDE
+        at += np.int64(kept)
         indptr[row + 1] = at
     return ORDERED
 

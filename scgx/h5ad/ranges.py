@@ -3,8 +3,8 @@
 What a shuffled epoch asks for: hundreds of runs all over the file. Where the bytes on disk are the
 values, each run is a few `preadv` by chunk address, in threads. Chunks that were deflated, shuffled or
 given a checksum are read raw and undone in threads, outside of HDF5's lock, each once however many runs
-touch it. A checksum is verified the first time its chunk is read; from then on its values are read
-alone. All else goes through HDF5.
+touch it, and only as far as its last value that is wanted. A checksum is verified the first time its
+chunk is read; from then on its values are read alone. All else goes through HDF5.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 import h5py
 import numpy as np
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 from scgx.errors import InputError
 from scgx.h5ad.gather_kernels import fletcher_agrees, unshuffle
-from scgx.h5ad.slabs import chunk_table, descriptor_of, fill, filters_of, inflated
+from scgx.h5ad.slabs import chunk_table, descriptor_of, fill, filters_of
 
 _READERS = min(8, os.cpu_count() or 1)
 _MOST = 32 << 20  # bytes of a chunk that is undone here
@@ -113,14 +115,20 @@ class Ranges:
 
     def _undo(self, pieces: _Pieces, out: np.ndarray) -> None:
         """Pieces of chunks that went through filters."""
+        ends = pieces.start + pieces.size
+        last = np.append(pieces.chunk[1:] != pieces.chunk[:-1], True)
+        needed = ends[last][np.cumsum(last) - last]  # pieces ascend: the last one reaches farthest
         at, before, values = 0, -1, out
-        for chunk, start, count in zip(*(field.tolist() for field in pieces)):
+        for chunk, start, end, need in zip(
+            pieces.chunk.tolist(), pieces.start.tolist(), ends.tolist(), needed.tolist()
+        ):
             if chunk != before:
-                values, before = self._chunk(chunk, out.dtype), chunk
-            out[at : at + count] = values[start : start + count]
-            at += count
+                values, before = self._chunk(chunk, need, out.dtype), chunk
+            out[at : at + end - start] = values[start:end]
+            at += end - start
 
-    def _chunk(self, chunk: int, dtype: np.dtype) -> np.ndarray:
+    def _chunk(self, chunk: int, need: int, dtype: np.dtype) -> np.ndarray:
+        """The first `need` values of a chunk at least."""
         raw = np.empty(int(self.lengths[chunk]), dtype=np.uint8)
         fill(self.descriptor, raw.data, int(self.offsets[chunk]), self.name)
         size = self.size * dtype.itemsize
@@ -130,18 +138,34 @@ class Ranges:
                     what = f"{self.name} is corrupt: a checksum does not agree"
                     raise InputError(what, fix="make the file again")
                 raw = raw[:-4]
+            elif code == h5py.h5z.FILTER_DEFLATE and code == self.filters[0]:
+                size = need * dtype.itemsize
+                raw = _inflated(raw, size, need == self.size, self.name)
             elif code == h5py.h5z.FILTER_DEFLATE:
-                raw = inflated(raw, size, self.name)
-            else:
+                raw = _inflated(raw, size, True, self.name)
+            elif len(raw) == size:
                 values = np.empty((self.size, dtype.itemsize), dtype=np.uint8)
-                if len(raw) == size:
-                    unshuffle(raw.reshape(dtype.itemsize, self.size), values)
-                    raw = values.ravel()
+                unshuffle(raw.reshape(dtype.itemsize, self.size), values)
+                raw = values.ravel()
         if len(raw) != size:
             raise InputError(f"{self.name} has a chunk of {len(raw):,} bytes, not {size:,}")
         if self.filters == [h5py.h5z.FILTER_FLETCHER32]:
             self.plain[chunk] = True  # verified
         return raw.view(dtype)
+
+
+def _inflated(raw: np.ndarray, size: int, whole: bool, name: str) -> np.ndarray:
+    """`size` bytes of a zlib stream. Its own checksum is compared where it is read to its end, which
+    some run does in every epoch; more bytes than a chunk has are not made.
+    """
+    stream = isal_zlib.decompressobj()
+    try:
+        data = stream.decompress(raw.data, size + 1 if whole else size)
+    except IsalError as error:  # type: ignore[misc]
+        raise InputError(f"{name} is damaged: {error}") from None
+    if whole and not stream.eof:
+        raise InputError(f"{name} has a chunk that ends early or late", fix="the file is corrupt")
+    return np.frombuffer(data, dtype=np.uint8)
 
 
 @lru_cache(maxsize=1)

@@ -229,7 +229,11 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return len(self._order.cuts()) - 1
+        return len(self.cuts()) - 1
+
+    def cuts(self, shard: Shard = Shard()) -> np.ndarray:
+        """Where the batches of a shard begin and end among its rows, int64 (batches + 1,)."""
+        return self._order.cuts(shard)
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of this epoch; the whole of it unless a state was loaded."""
@@ -276,11 +280,15 @@ class Batches:
 
         DataError where the state is of other files, rows, features or settings.
         """
+        self.check_state(state)
+        self.epoch, self._position = int(str(state["epoch"])), int(str(state["batch"]))
+
+    def check_state(self, state: Mapping[str, object]) -> None:
+        """Refuse a state of another loader."""
         if state.get("data") != self._fingerprint():
             raise DataError(
                 "the state is of another loader", fix="same files, seed and settings as then"
             )
-        self.epoch, self._position = int(str(state["epoch"])), int(str(state["batch"]))
 
     def _fingerprint(self) -> str:
         """A name for what comes in which order, whatever the files are called."""
