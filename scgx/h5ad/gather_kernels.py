@@ -6,7 +6,8 @@ of them let go of the GIL, and are compiled once per machine.
 """
 
 import numpy as np
-from numba import njit
+
+from scgx.h5ad.compiled import compiled
 
 Array = np.ndarray
 
@@ -17,7 +18,7 @@ for _bit in range(64):
     _PLACE[((0x03F79D71B4CB0A89 << _bit) & 0xFFFFFFFFFFFFFFFF) >> 58] = _bit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def copy_rows(
     indices: Array,
     data: Array,
@@ -51,7 +52,7 @@ def copy_rows(
     return ORDERED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rename_rows(
     indices: Array,
     data: Array,
@@ -98,7 +99,7 @@ def rename_rows(
     return ORDERED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sort_rows(
     indices: Array,
     data: Array,
@@ -151,7 +152,7 @@ def sort_rows(
     return ORDERED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def densify(indptr: Array, columns: Array, values: Array, out: Array) -> None:
     """CSR rows into a dense array of the same shape, zeroes included."""
     for row in range(len(indptr) - 1):
@@ -161,7 +162,7 @@ def densify(indptr: Array, columns: Array, values: Array, out: Array) -> None:
             line[columns[j]] = values[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fletcher_agrees(raw: Array) -> bool:
     """Do the last four bytes of a chunk check the others (HDF5's fletcher32)?
 
@@ -183,7 +184,7 @@ def fletcher_agrees(raw: Array) -> bool:
     return (scale * (once % top)) % top == low % top and (scale * (twice % top)) % top == high % top
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unshuffle(planes: Array, out: Array) -> None:
     """Undo HDF5's shuffle: all first bytes, all second bytes, ... (width, n) to values (n, width)."""
     for i in range(planes.shape[1]):

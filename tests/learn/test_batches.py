@@ -399,3 +399,9 @@ def test_a_request_that_cannot_be_met_is_refused(one, three):
             Batches(path, **{"modality": "rna", **options})
     with Batches(path, 10, modality="rna") as data, pytest.raises(DataError, match="has none"):
         next(data.batches(0, shard=Shard(0, N + 1)))
+
+
+def test_the_loader_is_part_of_the_api():
+    import scgx
+
+    assert scgx.Batches is Batches and "Batches" in dir(scgx)
