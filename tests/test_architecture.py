@@ -143,7 +143,8 @@ def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
     declared = {
         re.split(r"[<>=;\[ ]", line)[0]
         for line in [*project["dependencies"], *project["optional-dependencies"]["plot"],
-                     *project["optional-dependencies"]["zarr"]]
+                     *project["optional-dependencies"]["zarr"],
+                     *project["optional-dependencies"]["census"]]
     }  # fmt: skip
     used = {
         target.split(".")[0]

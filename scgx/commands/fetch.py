@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scgx import invocation
-from scgx.commands import _fetch_list
+from scgx.commands import _fetch_census, _fetch_list
 from scgx.commands import _options as opt
-from scgx.commands._completion import datasets
+from scgx.commands._completion import datasets, words
 from scgx.errors import DataError, UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -32,6 +33,27 @@ NameArg = Annotated[
     ),
 ]
 SizeOpt = Annotated[int | None, typer.Option(min=1, help="of demo", show_default=False)]
+GenesOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--genes",
+        metavar="N|WORDS",
+        help="of demo: how many; of census: measured:2000, type:protein_coding, names, a file",
+    ),
+]
+WhereOpt = Annotated[
+    str | None,
+    typer.Option("--where", metavar="EXPR", help="of census: cell_type=B,T or an expression"),
+]
+OrganismOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--organism",
+        metavar="human|mouse",
+        help="of census (default: human)",
+        autocompletion=words("human", "mouse"),
+    ),
+]
 SeedOpt = Annotated[
     int | None, typer.Option("--seed", min=0, help="of demo: same seed, same bytes")
 ]
@@ -61,9 +83,11 @@ def fetch(
     verify: VerifyOpt = False,
     modality: opt.ModalityOpt = None,
     cells: SizeOpt = None,
-    genes: SizeOpt = None,
+    genes: GenesOpt = None,
     peaks: SizeOpt = None,
     seed: SeedOpt = None,
+    where: WhereOpt = None,
+    organism: OrganismOpt = None,
     memory: opt.MemoryOpt = None,
     tmpdir: opt.TmpdirOpt = None,
     genome_10x: opt.Genome10xOpt = None,
@@ -91,9 +115,17 @@ def fetch(
     if json:
         raise UsageError("--json goes with --list and --info")
     dataset = _asked(name, sha256)
-    _refuse_misplaced(dataset, from_file, {"--cells": cells, "--genes": genes, "--peaks": peaks})
-    if seed is not None and dataset.recipe != "demo":
-        raise UsageError("--seed is for demo", fix=f"{dataset.name} is not drawn")
+    _refuse_misplaced(
+        dataset,
+        from_file,
+        demo={"--cells": cells, "--peaks": peaks, "--seed": seed},
+        census={"--where": where, "--organism": organism},
+        both={"--genes": genes},
+    )
+    census = None
+    if dataset.recipe == "census":
+        asked = _fetch_census.Asked(where, genes, organism, from_file[0] if from_file else None)
+        census = _fetch_census.check(dataset, asked)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     with streams.sink(output) as dst:
@@ -101,7 +133,9 @@ def fetch(
 
         how = How(budget, modality, history, genome_10x, dst.piped)
         if dataset.recipe == "demo":
-            _draw(dataset, dst.path, how, cells, genes, peaks, seed)
+            _draw(dataset, dst.path, how, cells, _count(genes), peaks, seed)
+        elif census is not None:
+            _fetch_census.write(dataset, census, dst.path, how, offline=offline)
         else:
             wish = _wish(offline=offline, verify=verify)
             got, annotation = _get(dataset, from_file or [], modality, wish)
@@ -176,7 +210,7 @@ def _asked(name: str, sha256: str | None) -> Dataset:
         return Dataset(shown[-80:], "address", shown, (file,), recipe="address")
     dataset = _catalog.load(name)
     if not dataset.ready:
-        formats = ", ".join(dict.fromkeys(file.format for file in dataset.files)) or "SOMA"
+        formats = ", ".join(dict.fromkeys(file.format for file in dataset.files))
         fix = f"its addresses: scgx fetch --info {name}"
         raise DataError(f"not yet: nothing here converts its {formats}", fix=fix, file=name)
     if sha256 is not None:
@@ -198,12 +232,31 @@ def _format_of(url: str) -> str:
     return "h5ad" if path.endswith((".h5ad", ".h5", ".loom")) else ""
 
 
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or not int(text):
+        raise UsageError(f"--genes {text!r} is no number of genes", fix="--genes 300")
+    return int(text)
+
+
 def _refuse_misplaced(
-    dataset: Dataset, from_file: list[str] | None, sizes: dict[str, int | None]
+    dataset: Dataset,
+    from_file: list[str] | None,
+    *,
+    demo: Mapping[str, object],
+    census: Mapping[str, object],
+    both: Mapping[str, object],
 ) -> None:
-    for option, value in sizes.items():
-        if value is not None and dataset.recipe != "demo":
-            raise UsageError(f"{option} is for demo", fix=f"{dataset.name} is as large as it is")
+    recipes = {"demo": demo, "census": census, "demo and census": both}
+    for whose, options in recipes.items():
+        for option, value in options.items():
+            if value is not None and dataset.recipe not in whose.split(" and "):
+                raise UsageError(f"{option} is for {whose}", fix=f"{dataset.name} is what it is")
+    if dataset.recipe == "census":
+        if from_file and len(from_file) != 1:
+            raise UsageError("--from-file names one copy of the Census")
+        return
     parts = len(dataset.files) or 2
     if from_file and (dataset.recipe == "demo" or len(from_file) != parts):
         if dataset.recipe == "demo":
