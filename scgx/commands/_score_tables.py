@@ -62,7 +62,7 @@ def _detail(scores: Scores, entry: Entry) -> Table:
     rows: list[list[object]] = []
     for metric in scores.protocols:
         result = entry.results[metric]
-        bounds = interval(result.draws) or (None, None)
+        bounds = interval(result.draws, result.value) or (None, None)
         best = scores.best_baseline(metric)
         replicate = scores.replicate.get(metric)
         scale, why = scores.scaled(entry, metric)
@@ -144,7 +144,7 @@ def _facts(scores: Scores, entry: Entry, metric: str) -> dict[str, object]:
     result = entry.results[metric]
     facts: dict[str, object] = {
         "value": result.value,
-        "interval": interval(result.draws),
+        "interval": interval(result.draws, result.value),
         "n": result.n,
         "n_degenerate": result.n_degenerate,
     }

@@ -113,12 +113,18 @@ def score(
         module = registry.load("tasks", task)
         fitter = of_labels if task == "labels" else of_modality
         shipped = Ask(measured, training, source_of(predicted), list(covariate or []), seed, budget)
+        warned: list[str] = []
+
+        def warn(words: str) -> None:
+            progress.warn(words)
+            warned.append(words)
+
         request = module.Request(
             truth=measured, guesses=predicted, train=training, baselines=list(baseline or []),
             fitted=fitter(shipped), label=label, covariates=list(covariate or []),
             per=list(per or []), modality=modality, units=units, layer=layer,
             picture=plot is not None, seed=seed, memory=budget, say=progress.say,
-            warn=progress.warn,
+            warn=warn,
         )  # fmt: skip
         try:
             scores = module.score(request)
@@ -127,10 +133,9 @@ def score(
             raise
         for note in scores.notes:
             progress.say(note)
-        learnt = list(dict.fromkeys(words for cells in opened for words in not_on_train(cells)))
-        for words in learnt:
-            progress.warn(words)
-        scores = replace(scores, notes=(*scores.notes, *learnt))
+        for words in dict.fromkeys(words for cells in opened for words in not_on_train(cells)):
+            warn(words)
+        scores = replace(scores, notes=(*scores.notes, *warned))
         if rows_to is not None:
             rows_to.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
         if plot is not None and scores.picture is not None:

@@ -6,11 +6,13 @@ whatever their order) and parts are drawn, which is as wide as drawing cells and
 cheaper. Such an interval is called optimistic wherever it is printed.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from scgx.h5ad.names import hash_names
+from scgx.metrics._panel import Result
 
 Array = np.ndarray
 
@@ -45,12 +47,27 @@ def plan(names: Array, labels: Array | None, column: str, *, seed: int) -> Boots
     return Bootstrap(rank % parts, _weights(parts, seed), "cells, optimistic", levels, True)
 
 
-def interval(draws: Array) -> tuple[float, float] | None:
-    """The 2.5th and 97.5th percentile; None where there are no draws."""
-    if len(draws) == 0:
+def interval(draws: Array, value: float | None) -> tuple[float, float] | None:
+    """The 2.5th and 97.5th percentile; None where there are no draws, or where they do not hold the
+    value itself: of very few cells most draws repeat some, and what they say is of another quantity.
+    """
+    if len(draws) == 0 or value is None:
         return None
     low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+    slack = 1e-9 * max(1.0, abs(value))
+    return (float(low), float(high)) if low - slack <= value <= high + slack else None
+
+
+def without_interval(results: Mapping[str, Result], cells: int) -> list[str]:
+    """A note about the metrics whose draws do not hold their value, if there are any."""
+    bare = [
+        name
+        for name, result in results.items()
+        if len(result.draws) and result.value is not None
+        if interval(result.draws, result.value) is None
+    ]
+    words = f"no interval of {', '.join(bare)}: draws of {cells:,} cells do not hold the value"
+    return [words] if bare else []
 
 
 def _weights(parts: int, seed: int) -> Array:

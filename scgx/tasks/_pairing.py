@@ -17,13 +17,17 @@ LEAK = 0.05  # barcodes recur between studies; more than this share of trained n
 
 
 class Split(NamedTuple):
-    """What the truth says about its parts; `id` and `by` are empty where it says nothing."""
+    """What the truth says about its parts; `id` and `by` are empty where it says nothing.
+
+    `notes` says how many cells are in no part.
+    """
 
     test: Array
     train: Array
     id: str
     by: str
     found: bool
+    notes: tuple[str, ...] = ()
 
 
 class Guess(NamedTuple):
@@ -69,14 +73,17 @@ def split_of(truth: Cells) -> Split:
         raise DataError(
             "no row has split = test", fix="scgx split makes test rows", file=truth.name
         )
-    return Split(test, train, str(facts.get("id", "")), str(facts.get("by") or ""), True)
+    outside = sum(word is None for word in words)
+    left = f"{outside:,} of {len(words):,} cells have no part in obs['split'] and are not scored"
+    by = str(facts.get("by") or "")
+    return Split(test, train, str(facts.get("id", "")), by, True, (left,) if outside else ())
 
 
 def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | None) -> Pairing:
     """Match every guess to the truth by names; refuse what cannot be scored honestly."""
     for cells in (truth, *guesses):
         cells.require_unique("obs", "var")
-    notes: list[str] = []
+    notes = list(split.notes)
     position = {name: i for i, name in enumerate(truth.obs_names)}
     for guess in guesses:
         refuse_strangers(guess, position)

@@ -31,9 +31,13 @@ def verdict(guess: Entry, best: Entry | None, metric: str, drawn: Bootstrap) -> 
         return Verdict(guess.name, best.name, None, None, words)
     difference = mine.value - theirs.value
     rival = theirs.draws if len(theirs.draws) else np.full(len(mine.draws), theirs.value)
-    bounds = interval(mine.draws - rival)
+    draws = mine.draws - rival
+    bounds = interval(draws, difference)
     low, high = bounds if bounds is not None else (difference, difference)
-    if low > 0:
+    sure = f"95 % interval {low:+.3f} to {high:+.3f}, over {drawn.over}"
+    if len(draws) and bounds is None:
+        claim, sure = "cannot be told from", "no interval: too few cells"
+    elif low > 0:
         claim = "beats"
     elif high < 0:
         claim = "is worse than"
@@ -42,6 +46,6 @@ def verdict(guess: Entry, best: Entry | None, metric: str, drawn: Bootstrap) -> 
     words = (
         f"{guess.name} {claim} the best baseline, {best.name}: {metric} {mine.value:.3f} against "
         f"{theirs.value:.3f}, difference {difference:+.3f} "
-        f"(95 % interval {low:+.3f} to {high:+.3f}, over {drawn.over})"
+        f"({sure})"
     )
     return Verdict(guess.name, best.name, difference, bounds, words)

@@ -82,6 +82,9 @@ def score(ask: Request) -> Scores:
         results, tally = _evaluate(answers, truth, drawn.parts, Design(classes, weights), METRICS)
         covered = float(np.mean(answers.rows >= 0)) if isinstance(answers, FileAnswers) else 1.0
         entries.append(Entry(name, kind, results, covered))
+        if kind == GUESS:
+            bare = _bootstrap.without_interval(results, len(truth))
+            ground.notes += [f"{name}: {words}" for words in bare]
         tallies[name] = tally.total
     judged = [entry for entry in entries if entry.kind == GUESS]
     best = strongest([e for e in entries if e.kind == BASELINE], HEADLINE, "higher")
@@ -126,7 +129,8 @@ def _ground(ask: Request) -> _Ground:
     for wanted in (column, *ask.per):
         truth.obs.strings(wanted)  # refuses an unknown one, and names the nearest
     split = _pairing.split_of(truth)
-    notes = [] if split.found else ["the truth has no split: all its rows are scored"]
+    every = ["the truth has no split: all its rows are scored"]
+    notes = list(split.notes) if split.found else every
     for cells in (truth, *ask.guesses):
         cells.require_unique("obs")
     position = {name: i for i, name in enumerate(truth.obs_names)}

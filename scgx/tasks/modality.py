@@ -10,6 +10,7 @@ import numpy as np
 
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.units import layer_name
 from scgx.metrics._panel import Design
 from scgx.tasks import _bootstrap, _pairing, _training
@@ -49,7 +50,7 @@ def score(ask: Request) -> Scores:
     drawn, design, variable = _design(ask, ground)
     plain = replace(design, weights=np.zeros((0, design.n_parts)))
     n, width = len(pairing.rows), len(pairing.columns)
-    panels = Truth(truth, n, width, width_for(n, width, design, ask.memory))
+    panels = Truth(truth, n, width, width_for(n, width, design, ask.memory), truth.known_in())
     metrics = METRICS + (WITH_LABEL if ask.label else ())
     metrics += PEAKS if pairing.modality == "atac" and ground.how.units == "binary" else ()
 
@@ -67,6 +68,8 @@ def score(ask: Request) -> Scores:
     for guess, rows in zip(pairing.guesses, ground.guesses, strict=True):
         results = evaluate(panels, rows, design, (*metrics, "frac_above"))
         judged.append(Entry(guess.name, GUESS, results, guess.coverage))
+        bare = _bootstrap.without_interval(results, n)
+        ground.notes += [f"{guess.name}: {words}" for words in bare]
         if is_truth(judged[-1]):
             ask.warn(f"{guess.name} equals the truth on all scored values: is it a copy of it?")
 
@@ -117,6 +120,7 @@ class _Ground:
 def _ground(ask: Request) -> _Ground:
     split = _pairing.split_of(ask.truth)
     pairing = _pairing.pair(ask.truth, ask.guesses, split, ask.modality)
+    pairing = measured_features(ask.truth, pairing)
     notes = list(pairing.notes)
     if not split.found:
         notes.append("the truth has no split: all its rows are scored")
@@ -143,11 +147,37 @@ def _ground(ask: Request) -> _Ground:
     return _Ground(split, pairing, how, training, truth, guesses, notes)
 
 
+def measured_features(truth: Cells, pairing: Pairing) -> Pairing:
+    """Without the features that no scored cell's dataset measured; what some lack is said."""
+    measured = measured_of(truth)
+    if measured is None:
+        return pairing
+    used = np.unique(measured.codes[pairing.rows])
+    here = measured.mask[pairing.columns][:, used]
+    kept = here.any(axis=1)
+    if not kept.any():
+        raise DataError("no feature of the guess was measured in the scored cells", file=truth.name)
+    note = f"{int((~here[kept].all(axis=1)).sum()):,} features count only where they were measured"
+    lost = f", {int((~kept).sum()):,} were measured in no scored cell" if not kept.all() else ""
+    guesses = tuple(guess._replace(columns=guess.columns[kept]) for guess in pairing.guesses)
+    notes = (*pairing.notes, note + lost)
+    return pairing._replace(columns=pairing.columns[kept], guesses=guesses, notes=notes)
+
+
 def _source(
     cells: Cells, rows: Array, columns: Array, how: Reading, modality: str, memory: int
 ) -> FileRows:
     depth = totals(cells, how, rows, modality) if how.depth else np.zeros(0)
-    return FileRows(cells, how.key, rows, columns, how.convert, depth, budget=memory)
+    return FileRows(
+        cells,
+        how.key,
+        rows,
+        columns,
+        how.convert,
+        depth,
+        budget=memory,
+        measured=measured_of(cells),
+    )
 
 
 def _trained(

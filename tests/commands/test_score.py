@@ -225,6 +225,48 @@ def test_the_truth_as_a_guess_gets_a_warning_and_no_verdict(files, tmp_path, cap
         assert "beats" not in out
 
 
+def test_warnings_are_in_the_json_too(files, tmp_path, capsys):
+    copy = guess_of(truth_table(), logged(truth_table().X[:, :GENES])).write(tmp_path / "c.h5ad")
+    out, err = run(capsys, files[0], copy, "--json", "-q")
+    assert "warning: guesser equals the truth on all scored values" in err
+    notes = json.loads(out)["notes"]
+    assert any(note.startswith("guesser equals the truth on all scored values") for note in notes)
+
+
+def test_cells_in_no_part_of_the_split_are_counted(files, tmp_path, capsys):
+    truth = truth_table()
+    parts = truth.obs["split"].astype(object)
+    parts[np.flatnonzero(truth.obs["split"] == "train")[:7]] = None
+    obs = {**truth.obs, "split": parts}
+    path = replace(truth, obs=obs).write(tmp_path / "some.h5ad")
+    words = f"7 of {N} cells have no part in obs['split'] and are not scored"
+    _, err = run(capsys, path, files[1])
+    assert words in err
+    assert words in facts(capsys, path, files[1])["notes"]
+    assert "no part" not in run(capsys, *files)[1]
+
+
+def test_of_very_few_cells_an_interval_holds_its_value_or_is_left_out_and_that_is_said(
+    files, tmp_path, capsys
+):
+    truth = truth_table()
+    test = np.flatnonzero(truth.obs["split"] == "test")
+    for few in (3, 5, 8):
+        parts = truth.obs["split"].astype(object)
+        parts[test[few:]] = None
+        path = replace(truth, obs={**truth.obs, "split": parts}).write(tmp_path / "few.h5ad")
+        guess = guess_of(replace(truth, obs={**truth.obs, "split": parts}))
+        found = facts(capsys, path, guess.write(tmp_path / "g.h5ad", "dense"))
+        for name, metric in found["metrics"].items():
+            one = metric["values"]["guesser"]
+            if one["interval"] is not None:
+                assert one["interval"][0] <= one["value"] + 1e-9, name
+                assert one["interval"][1] >= one["value"] - 1e-9, name
+        left_out = found["metrics"]["pearson_per_feature"]["values"]["guesser"]["interval"] is None
+        said = [note for note in found["notes"] if note.startswith("guesser: no interval of")]
+        assert any("pearson_per_feature" in note for note in said) == left_out
+
+
 def test_guesses_of_one_model_all_go_by_their_files_and_others_by_their_models(
     files, tmp_path, capsys
 ):

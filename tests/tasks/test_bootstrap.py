@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scgx.tasks._bootstrap import DRAWS, interval, plan
+from scgx.metrics._panel import Result
+from scgx.tasks._bootstrap import DRAWS, interval, plan, without_interval
 
 
 def names(n: int) -> np.ndarray:
@@ -42,9 +43,26 @@ def test_the_interval_of_dealt_cells_is_as_wide_as_that_of_a_mean_of_cells():
     values = np.random.default_rng(1).normal(size=2000)
     drawn = plan(names(2000), None, "", seed=0)
     sums, counts = (np.bincount(drawn.parts, weights=w) for w in (values, np.ones(2000)))
-    low, high = interval(drawn.weights @ sums / (drawn.weights @ counts))
+    found = interval(drawn.weights @ sums / (drawn.weights @ counts), float(values.mean()))
+    assert found is not None
+    low, high = found
     assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(2000), rel=0.2)
 
 
 def test_no_draws_give_no_interval():
-    assert interval(np.zeros(0)) is None
+    assert interval(np.zeros(0), 1.0) is None
+    assert interval(np.linspace(0, 1, 9), None) is None
+
+
+def test_draws_that_do_not_hold_their_value_give_no_interval_and_a_note():
+    draws = np.linspace(0, 1, 1000)
+    assert interval(draws, 0.5) == pytest.approx((0.025, 0.975))
+    assert interval(draws, 1.5) is None
+    results = {
+        "one": Result(1.5, draws, 4),
+        "two": Result(0.5, draws, 4),
+        "three": Result(None, draws, 0),
+    }
+    (words,) = without_interval(results, 4)
+    assert words.startswith("no interval of one: draws of 4 cells")
+    assert without_interval({"two": results["two"]}, 4) == []
