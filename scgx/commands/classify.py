@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from scgx import progress
 from scgx.commands import _options as opt
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -76,4 +75,3 @@ def classify(
             calls = classification.write(found, cells, dst, wish)
             if lines is not None:
                 classification.table(calls, cells.obs_names, lines.path)
-    progress.say("done")

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from scgx import progress
 from scgx.commands import _options as opt
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -64,4 +63,3 @@ def predict(
         request = Request(rows, features, min_overlap, history)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
             write(found, cells, dst, request)
-    progress.say("done")
