@@ -1,6 +1,7 @@
 """The pass that writes what `recipe` planned: X, the counts that X held, the weights of TF-IDF.
 
-Columns that no step names stay as they are, to the bit.
+Columns that no step names stay as they are, to the bit. What a cell's dataset did not measure is no
+part of any sum, mean or frequency.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from scgx.h5ad.aligned import Source, together
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, present
 from scgx.h5ad.fitted import Rows, rows_to_fit
+from scgx.h5ad.measured import Measured, measured_of
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
 
@@ -29,9 +31,14 @@ def with_weights(cells: Cells, step: Step, memory: int) -> tuple[Step, Rows]:
     fit_on = rows_to_fit(cells)
     rows = fit_on.rows if fit_on.train else None
     frequency = np.zeros(cells.n_var, dtype=np.int64)
+    measured = measured_of(cells)
+    start = 0
     for (block,) in together([_source(cells, step.source, rows)], memory):
-        frequency += normalize.document_frequency(block)
-    weights = normalize.idf(frequency, len(fit_on.rows))
+        here = fit_on.rows[start : start + block.shape[0]]
+        frequency += normalize.document_frequency(_known(block, here, measured))
+        start += len(here)
+    asked = len(fit_on.rows) if measured is None else measured.cells(fit_on.rows)
+    weights = normalize.idf(frequency, asked)
     return replace(step, weights=weights), fit_on
 
 
@@ -88,6 +95,7 @@ def _write_matrix(
     kinds = [cells.matrix(step.source).dtype if step.copies else np.float32 for step in steps]
     dtype = np.result_type(*kinds, *([] if whole else [cells.matrix(base).dtype]))
     is_sparse = cells.matrix(base).kind != "dense"
+    measured = measured_of(cells)
     start = 0
     matrix = out.matrix(key, cells.n_var, dtype, is_sparse=is_sparse)
     with matrix as append, progress.bar(f"writing {key}", cells.n_obs) as advance:
@@ -97,14 +105,23 @@ def _write_matrix(
             rows = slice(start, start + block.shape[0])
             for step in steps:
                 mask = masks[step.modality]
-                made = _method(cells, step, rows, mask)(normalize.part(found[step.source], mask))
+                source = _known(found[step.source], np.arange(start, rows.stop), measured)
+                convert = _method(cells, step, rows, mask, measured)
+                made = convert(normalize.part(source, mask))
                 block = normalize.splice(block, made, mask)
             append(block.astype(dtype, copy=False))
             advance(block.shape[0])
             start = rows.stop
 
 
-def _method(cells: Cells, step: Step, rows: slice, mask: Array) -> Callable[[Matrix], Matrix]:
+def _known(block: Matrix, rows: Array, measured: Measured | None) -> Matrix:
+    """A block without what the datasets of its cells did not measure."""
+    return block if measured is None else measured.clear(block, rows)
+
+
+def _method(
+    cells: Cells, step: Step, rows: slice, mask: Array, measured: Measured | None
+) -> Callable[[Matrix], Matrix]:
     """The function of a step for the cells of one block."""
     if step.copies:
         return lambda block: block
@@ -113,7 +130,11 @@ def _method(cells: Cells, step: Step, rows: slice, mask: Array) -> Callable[[Mat
     if step.method == "binary":
         return normalize.binary
     if step.method == "clr":
-        return partial(normalize.clr, n_features=int(mask.sum()))
+        count = int(mask.sum())
+        if measured is None:
+            return partial(normalize.clr, n_features=count)
+        panels = measured.mask[mask].sum(axis=0)[measured.codes[rows]]
+        return partial(normalize.clr, n_features=panels)
     totals = cells.obs.numbers(step.totals)[rows] if step.totals else None
     if step.method == "tfidf":
         return partial(normalize.tfidf, weights=step.weights, totals=totals)

@@ -57,11 +57,15 @@ def document_frequency(block: Matrix) -> Array:
     return np.bincount(present, minlength=block.shape[1]).astype(np.int64)
 
 
-def idf(frequency: Array, n_cells: int) -> Array:
-    """n / document frequency, float64 (m,); 0 for a feature that no training cell has."""
+def idf(frequency: Array, n_cells: int | Array) -> Array:
+    """n / document frequency, float64 (m,); 0 for a feature that no training cell has.
+
+    `n_cells` may differ by feature (m,), where not every cell was asked for every feature.
+    """
     frequency = np.asarray(frequency, dtype=np.float64)
     weights = np.zeros_like(frequency)
-    np.divide(float(n_cells), frequency, out=weights, where=frequency > 0)
+    n = np.asarray(n_cells, dtype=np.float64)
+    np.divide(n, frequency, out=weights, where=frequency > 0)
     return weights
 
 
@@ -85,15 +89,16 @@ def binary(block: Matrix) -> Matrix:
     return _each(block, lambda values, _rows, _columns: np.ones_like(values))
 
 
-def clr(block: Matrix, n_features: int | None = None) -> Matrix:
+def clr(block: Matrix, n_features: int | Array | None = None) -> Matrix:
     """Centred log ratio within each cell, float32: ln(1 + x / exp(mean ln(1 + x))).
 
     The form of Seurat and muon, which keeps zeros at zero. The mean runs over `n_features` (all
-    columns, unless only some of them are antibodies).
+    columns, unless only some of them are antibodies), of which a cell may have its own number (n,).
     """
     _check_non_negative(block)
     logged = row_totals(_each(block, lambda values, _rows, _columns: np.log1p(values)))
-    centre = np.exp(logged / float(n_features or block.shape[1]))
+    count = block.shape[1] if n_features is None else n_features
+    centre = np.exp(logged / np.maximum(np.asarray(count, dtype=np.float64), 1))
     return _each(block, lambda values, rows, _columns: np.log1p(values / centre[rows]))
 
 

@@ -7,6 +7,9 @@ parts and never a resampled array: 1,000 draws cost one matrix product.
 
 Per column the first cell's value is subtracted before anything is squared. A constant column is
 then exactly zero, and no digits are lost where the variance is small beside the mean.
+
+Where the truth was not measured (`known` is false) there is nothing to compare: such an entry counts in
+no sum and in no number of cells, which then differs by column.
 """
 
 from collections.abc import Iterable
@@ -78,7 +81,9 @@ class Result(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sums over cells of shifted truth t and guess p: shapes (..., features); n is (..., 1)."""
+    """Sums over cells of shifted truth t and guess p: shapes (..., features); n is (..., 1), or
+    (..., features) where columns rest on different cells.
+    """
 
     n: Array
     t: Array
@@ -119,6 +124,11 @@ class Moments(NamedTuple):
         off = centre - self.shift_t
         return np.maximum(self.tt - 2 * off * self.t + self.n * off * off, 0)
 
+    def mean_error(self) -> Array:
+        """Mean of (truth - guess)^2; NaN where there is no cell."""
+        n = np.broadcast_to(self.n, self.t.shape)
+        return np.where(n > 0, self.errors() / np.maximum(n, 1), np.nan)
+
     def truth_spread(self) -> tuple[Array, Array]:
         """Sum of squares of the truth about its mean, and where the truth is constant."""
         spread = self.spread()[0]
@@ -136,24 +146,37 @@ class Moments(NamedTuple):
 
 
 def pearson(m: Moments) -> tuple[Array, Array]:
-    """r per column, and where it is degenerate (no variance on a side): r is 0 there."""
+    """r per column, and where it is degenerate (no variance on a side): r is 0 there, and NaN where
+    there is no cell.
+    """
     tt, pp, tp = m.spread()
     flat = m.constant(m.tt, tt, m.shift_t) | m.constant(m.pp, pp, m.shift_p)
     scale = np.sqrt(np.where(flat, 1.0, tt)) * np.sqrt(np.where(flat, 1.0, pp))
-    r = np.where(flat, 0.0, tp / scale)
-    return np.clip(r, -1.0, 1.0), flat
+    r = np.clip(np.where(flat, 0.0, tp / scale), -1.0, 1.0)
+    return np.where(m.n > 0, r, np.nan), flat
 
 
 @dataclass
 class Side:
-    """One side of a panel: values (n, c) float64, and their mid-ranks when asked."""
+    """One side of a panel: values (n, c) float64, and their mid-ranks when asked. `known` (n, c), or
+    None for all, says which are compared; the values of the others are 0.
+    """
 
     values: Array
+    known: Array | None = None
 
     @cached_property
     def ranks(self) -> Array:
-        """Mid-ranks down each column, from 1."""
-        return midranks(self.values)
+        """Mid-ranks down each column, from 1, among the values that are compared."""
+        if self.known is None:
+            return midranks(self.values)
+        return midranks(np.where(self.known, self.values, np.inf))
+
+    @classmethod
+    def of(cls, values: Array, known: Array | None = None) -> "Side":
+        """A side whose values that are not compared are removed."""
+        values = np.asarray(values, dtype=np.float64)
+        return cls(values if known is None else np.where(known, values, 0.0), known)
 
 
 @dataclass
@@ -171,6 +194,11 @@ class Panel:
         left, right = (Side(np.asarray(side, dtype=np.float64)) for side in (truth, guess))
         return cls(left, right, columns, design)
 
+    @property
+    def known(self) -> Array | None:
+        """Which entries of the truth were measured, bool (n, c); None for all."""
+        return self.truth.known
+
     @cached_property
     def by_type(self) -> Moments | None:
         """Sums per type and part: arrays (types, parts, c); None without types."""
@@ -180,7 +208,7 @@ class Panel:
         known = design.types >= 0
         codes = np.where(known, design.types * design.n_parts + design.parts, -1)
         shape = (len(design.type_names), design.n_parts)
-        flat = sums(self.truth.values, self.guess.values, codes, shape[0] * shape[1])
+        flat = sums(self.truth.values, self.guess.values, codes, shape[0] * shape[1], self.known)
         parts = [x.reshape(*shape, -1) for x in flat[:6]]
         return Moments.of(parts, flat.shift_t, flat.shift_p)
 
@@ -188,13 +216,15 @@ class Panel:
     def parts(self) -> Moments:
         """Sums per part: arrays (parts, c)."""
         design = self.design
-        return sums(self.truth.values, self.guess.values, design.parts, design.n_parts)
+        sides = self.truth.values, self.guess.values
+        return sums(*sides, design.parts, design.n_parts, self.known)
 
     @cached_property
     def rank_parts(self) -> Moments:
         """The same sums of mid-ranks."""
         design = self.design
-        return sums(self.truth.ranks, self.guess.ranks, design.parts, design.n_parts)
+        sides = self.truth.ranks, self.guess.ranks
+        return sums(*sides, design.parts, design.n_parts, self.known)
 
     @cached_property
     def moments(self) -> Moments:
@@ -207,16 +237,23 @@ class Panel:
         return self.parts.drawn(self.design.weights)
 
 
-def sums(truth: Array, guess: Array, codes: Array, n_codes: int) -> Moments:
-    """Moments per code (-1 = left out), about the first row: arrays (codes, c)."""
+def sums(
+    truth: Array, guess: Array, codes: Array, n_codes: int, known: Array | None = None
+) -> Moments:
+    """Moments per code (-1 = left out), about the first row: arrays (codes, c); of `known` entries."""
     kept = np.flatnonzero(codes >= 0)
     marks = (np.ones(len(kept)), (codes[kept], kept))
     pick = sparse.csr_array(marks, shape=(n_codes, len(codes)))
+    first = 0 if known is None else known.argmax(axis=0)
+    at = first, np.arange(truth.shape[1])
     shift_t, shift_p = (
-        side[0].copy() if len(side) else np.zeros(side.shape[1]) for side in (truth, guess)
+        side[at].copy() if len(side) else np.zeros(side.shape[1]) for side in (truth, guess)
     )
     t, p = truth - shift_t, guess - shift_p
     n = np.bincount(codes[kept], minlength=n_codes).astype(np.float64)[:, None]
+    if known is not None:
+        t, p = np.where(known, t, 0.0), np.where(known, p, 0.0)
+        n = pick @ known.astype(np.float64)
     return Moments(
         n, pick @ t, pick @ p, pick @ (t * t), pick @ (p * p), pick @ (t * p), shift_t, shift_p
     )

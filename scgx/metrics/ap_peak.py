@@ -24,10 +24,13 @@ class Metric:
         """Take in the peaks of a panel."""
         here = panel.truth.values > 0
         n_open = here.sum(axis=0)
-        one = (n_open == 0) | (n_open == len(here))
+        known = np.ones(here.shape, bool) if panel.known is None else panel.known
+        one = (n_open == 0) | (n_open == known.sum(axis=0))
         values = np.full(here.shape[1], np.nan)
         for column in np.flatnonzero(~one):
-            values[column] = average_precision(here[:, column], panel.guess.values[:, column])
+            rows = known[:, column]
+            scores = panel.guess.values[rows, column]
+            values[column] = average_precision(here[rows, column], scores)
         self._mean.add(panel.columns, values, one)
 
     def result(self, subset: str = "") -> Result:

@@ -24,7 +24,8 @@ class Metric:
         """Take in the peaks of a panel."""
         here = panel.truth.values > 0
         n_open = here.sum(axis=0).astype(np.float64)
-        n_closed = len(here) - n_open
+        n = len(here) if panel.known is None else panel.known.sum(axis=0)
+        n_closed = n - n_open
         one = (n_open == 0) | (n_closed == 0)
         ranks = np.where(here, panel.guess.ranks, 0.0).sum(axis=0)
         area = ranks - n_open * (n_open + 1) / 2

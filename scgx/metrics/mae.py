@@ -16,19 +16,23 @@ class Metric:
     def __init__(self, design: Design) -> None:
         self._design = design
         self._sums = np.zeros(design.n_cells)
+        self._n = np.zeros(design.n_cells)
         self._features = np.full(design.n_features, np.nan)
 
     def update(self, panel: Panel) -> None:
         """Take in the features of a panel."""
         gap = np.abs(panel.truth.values - panel.guess.values)
+        known = np.ones(gap.shape, bool) if panel.known is None else panel.known
         self._sums += gap.sum(axis=1)
-        self._features[panel.columns] = gap.mean(axis=0)
+        self._n += known.sum(axis=1)
+        n = known.sum(axis=0)
+        self._features[panel.columns] = np.where(n > 0, gap.sum(axis=0) / np.maximum(n, 1), np.nan)
 
     def result(self, subset: str = "") -> Result:
         """The mean over all entries (there are no gene sets)."""
         design = self._design
         parts = np.bincount(design.parts, weights=self._sums, minlength=design.n_parts)
-        cells = np.bincount(design.parts, minlength=design.n_parts)
-        draws = design.weights @ parts / np.maximum(design.weights @ cells, 1) / design.n_features
-        value = float(self._sums.mean() / design.n_features)
-        return Result(value, draws, design.n_cells * design.n_features, features=self._features)
+        entries = np.bincount(design.parts, weights=self._n, minlength=design.n_parts)
+        draws = design.weights @ parts / np.maximum(design.weights @ entries, 1)
+        n = int(self._n.sum())
+        return Result(float(self._sums.sum() / max(n, 1)), draws, n, features=self._features)

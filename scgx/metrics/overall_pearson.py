@@ -35,5 +35,4 @@ class Metric:
         m = Moments.of(sums, none, none)
         r, flat = pearson(m.over_parts())
         drawn = pearson(m.drawn(self._design.weights))[0][:, 0]
-        n = self._design.n_cells * self._design.n_features
-        return Result(float(r[0]), drawn, n, int(flat[0]))
+        return Result(float(r[0]), drawn, int(self._parts[0].sum()), int(flat[0]))

@@ -19,10 +19,12 @@ class Metric:
     def __init__(self, design: Design) -> None:
         self._design = design
         self._sums = np.zeros((5, design.n_cells))
+        self._n = np.zeros(design.n_cells)
 
     def update(self, panel: Panel) -> None:
         """Take in the features of a panel."""
         t, p = panel.truth.values, panel.guess.values
+        self._n += t.shape[1] if panel.known is None else panel.known.sum(axis=1)
         self._sums[0] += t.sum(axis=1)
         self._sums[1] += p.sum(axis=1)
         for row, (left, right) in enumerate(((t, t), (p, p), (t, p)), start=2):
@@ -32,9 +34,11 @@ class Metric:
         """The mean over cells (there are no gene sets)."""
         design = self._design
         none = np.zeros(design.n_cells)
-        n = np.full(design.n_cells, float(design.n_features))
-        r, flat = pearson(Moments.of([n, *self._sums], none, none))
-        parts = np.bincount(design.parts, weights=r, minlength=design.n_parts)
-        cells = np.bincount(design.parts, minlength=design.n_parts)
+        r, flat = pearson(Moments.of([self._n, *self._sums], none, none))
+        some = self._n > 0  # of a cell, anything was measured
+        owners = design.parts[some]
+        parts = np.bincount(owners, weights=r[some], minlength=design.n_parts)
+        cells = np.bincount(owners, minlength=design.n_parts)
         draws = design.weights @ parts / np.maximum(design.weights @ cells, 1)
-        return Result(float(r.mean()), draws, len(r), int(flat.sum()))
+        value = float(r[some].mean()) if some.any() else None
+        return Result(value, draws, int(some.sum()), int(flat[some].sum()))

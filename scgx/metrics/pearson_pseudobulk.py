@@ -3,7 +3,7 @@
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
-from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
+from scgx.metrics._panel import Design, Moments, Panel, Result, pearson, sums
 
 
 class Metric:
@@ -27,7 +27,10 @@ class Metric:
         if types is None or len(self._design.type_names) < 3:
             return
         truth, guess = _means(types)
-        values, flat = pearson(_moments(truth, guess))
+        known = np.broadcast_to(types.n.sum(axis=1) > 0, truth.shape)
+        codes = np.zeros(len(truth), dtype=np.intp)
+        about = sums(truth, guess, codes, 1, None if known.all() else known)
+        values, flat = pearson(about.over_parts())
         self._mean.add(panel.columns, values, flat)
 
     def result(self, subset: str = "") -> Result:
@@ -41,12 +44,3 @@ def _means(types: Moments) -> tuple[np.ndarray, np.ndarray]:
     """Means per type of truth and guess, less each column's shift: (types, c)."""
     n = np.maximum(types.n.sum(axis=1), 1)
     return types.t.sum(axis=1) / n, types.p.sum(axis=1) / n
-
-
-def _moments(t: np.ndarray, p: np.ndarray) -> Moments:
-    """Sums down the columns, about the first row."""
-    shift_t, shift_p = t[0], p[0]
-    t, p = t - shift_t, p - shift_p
-    n = np.array([float(len(t))])
-    sums = [n, *(x.sum(axis=0) for x in (t, p, t * t, p * p, t * p))]
-    return Moments.of(sums, shift_t, shift_p)

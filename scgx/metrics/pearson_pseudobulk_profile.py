@@ -18,17 +18,19 @@ class Metric:
 
     def __init__(self, design: Design) -> None:
         self._design = design
-        self._sums = np.zeros((5, len(design.type_names)))
+        self._sums = np.zeros((6, len(design.type_names)))
 
     def update(self, panel: Panel) -> None:
         """Take in the features of a panel."""
         types = panel.by_type
         if types is None:
             return
-        n = np.maximum(types.n.sum(axis=1), 1)
-        t = types.t.sum(axis=1) / n + types.shift_t
-        p = types.p.sum(axis=1) / n + types.shift_p
-        self._sums += np.stack([x.sum(axis=1) for x in (t, p, t * t, p * p, t * p)])
+        n = types.n.sum(axis=1)
+        t = types.t.sum(axis=1) / np.maximum(n, 1) + types.shift_t
+        p = types.p.sum(axis=1) / np.maximum(n, 1) + types.shift_p
+        known = np.broadcast_to(n > 0, t.shape)
+        t, p = np.where(known, t, 0.0), np.where(known, p, 0.0)
+        self._sums += np.stack([x.sum(axis=1) for x in (known, t, p, t * t, p * p, t * p)])
 
     def result(self, subset: str = "") -> Result:
         """The mean over types."""
@@ -36,6 +38,5 @@ class Metric:
         if not known:
             return Result(None, np.zeros(0), 0, note="needs a --label with 20 cells in a type")
         none = np.zeros(known)
-        n = np.full(known, float(self._design.n_features))
-        r, flat = pearson(Moments.of([n, *self._sums], none, none))
-        return Result(float(r.mean()), np.zeros(0), known, int(flat.sum()))
+        r, flat = pearson(Moments.of(self._sums, none, none))
+        return Result(float(np.nanmean(r)), np.zeros(0), known, int(flat.sum()))

@@ -29,7 +29,7 @@ class Metric:
         m, drawn = panel.moments, panel.drawn
         (spread, flat), flats = m.truth_spread(), drawn.truth_spread()[1]
         values = _share(m.errors(), spread, flat)
-        about = drawn.truth_about(m.shift_t + m.t / m.n)
+        about = drawn.truth_about(m.shift_t + m.t / np.maximum(m.n, 1))
         self._mean.add(panel.columns, values, flat, _share(drawn.errors(), about, flat | flats))
 
     def result(self, subset: str = "") -> Result:

@@ -21,8 +21,8 @@ class Metric:
     def update(self, panel: Panel) -> None:
         """Take in the features of a panel."""
         m, drawn = panel.moments, panel.drawn
-        values = m.errors() / m.n
-        self._mean.add(panel.columns, values, values < 0, drawn.errors() / drawn.n)
+        values = m.mean_error()
+        self._mean.add(panel.columns, values, values < 0, drawn.mean_error())
 
     def result(self, subset: str = "") -> Result:
         """The root of the mean over all entries of a gene set, of which there are `n`."""

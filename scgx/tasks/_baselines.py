@@ -55,12 +55,16 @@ def trivial(
             train = combined(training.rows.cells.obs, columns, training.rows.rows)
             here = combined(scored.truth.obs, columns, scored.rows)
             made.append(Candidate(name, kind, group_profiles(training, train, here)))
-    made.insert(-1 if label else len(made), _random_cell(training.rows, len(scored.rows), seed))
+    made.insert(
+        -1 if label else len(made),
+        _random_cell(training.rows, training.mean, len(scored.rows), seed),
+    )
     return made
 
 
-def _random_cell(train: FileRows, n: int, seed: int) -> Candidate:
-    """A training cell drawn for each scored cell, in the order of names.
+def _random_cell(train: FileRows, mean: Array, n: int, seed: int) -> Candidate:
+    """A training cell drawn for each scored cell, in the order of names; the mean where its dataset
+    did not measure a feature.
 
     It is a control: what it scores above zero is chance, so no guess is measured against it.
     """
@@ -68,6 +72,6 @@ def _random_cell(train: FileRows, n: int, seed: int) -> Candidate:
     totals = train.totals[drawn] if len(train.totals) else train.totals
     rows = FileRows(
         train.cells, train.key, train.rows[drawn], train.columns, train.convert, totals,
-        budget=train.budget,
+        budget=train.budget, missing=mean, measured=train.measured,
     )  # fmt: skip
     return Candidate("random-cell", CONTROL, rows)

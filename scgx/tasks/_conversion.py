@@ -10,6 +10,7 @@ from scgx.cells import normalize
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.units import UNITS, counts_key, declared, units_of
 from scgx.tasks._rows import Array, Convert, as_they_are
 
@@ -128,9 +129,11 @@ def totals(cells: Cells, how: Reading, rows: Array, modality: str) -> Array:
     ordered, place = np.unique(rows, return_inverse=True)
     sums = np.zeros(len(ordered))
     columns = columns_of(cells, modality)
+    measured = measured_of(cells)
     for block in cells.blocks(how.key, rows=ordered, columns=columns):
         part = slice(block.start, block.start + block.X.shape[0])
-        sums[part] = normalize.row_totals(how.linear(block.X))
+        values = block.X if measured is None else measured.clear(block.X, ordered[part], columns)
+        sums[part] = normalize.row_totals(how.linear(values))
     return sums[place]
 
 

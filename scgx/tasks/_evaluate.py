@@ -1,6 +1,6 @@
 """One guess against the truth, panel by panel, through any number of metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -8,21 +8,33 @@ import numpy as np
 
 from scgx import registry
 from scgx.metrics._panel import Design, Panel, Result, Side
-from scgx.tasks._rows import Rows
+from scgx.tasks._rows import Array, Rows, Some
 
 GENE_SET = "@200"  # the suffix of a metric that rests on the most variable features alone
 Results = Mapping[str, Result]
+Known = Callable[[slice], Array]
 
 
 class Truth:
     """The truth in panels; the last one is kept with its ranks, since every guess asks for it."""
 
-    def __init__(self, rows: Rows, n_cells: int, n_features: int, width: int) -> None:
+    def __init__(
+        self, rows: Rows, n_cells: int, n_features: int, width: int, known: Known | None = None
+    ) -> None:
+        """`known(columns)`: which entries were measured, bool (n, c); None where all were."""
         self.rows = rows
         self.n_cells = n_cells
         self.n_features = n_features
         self.width = width
+        self.known = known
         self._last: tuple[slice, Side] | None = None
+
+    def some(self, chosen: Array) -> "Truth":
+        """Some of the cells."""
+        whole = self.known
+        known: Known | None = None if whole is None else lambda columns: whole(columns)[chosen]
+        rows = Some(self.rows, chosen)
+        return Truth(rows, len(chosen), self.n_features, self.width, known)
 
     def panels(self) -> list[slice]:
         """Runs of features that are worked on at a time."""
@@ -32,8 +44,8 @@ class Truth:
     def side(self, columns: slice) -> Side:
         """The truth's side of a panel."""
         if self._last is None or self._last[0] != columns:
-            values = np.asarray(self.rows.panel(columns), dtype=np.float64)
-            self._last = (columns, Side(values))
+            known = None if self.known is None else self.known(columns)
+            self._last = (columns, Side.of(self.rows.panel(columns), known))
         return self._last[1]
 
 
@@ -55,8 +67,8 @@ def evaluate(truth: Truth, guess: Rows, design: Design, metrics: Sequence[str]) 
     """Results by metric id; `@200` is added to the id for the set of variable features."""
     made = [metric(name)(design) for name in metrics]
     for columns in truth.panels():
-        values = np.asarray(guess.panel(columns), dtype=np.float64)
-        panel = Panel(truth.side(columns), Side(values), columns, design)
+        left = truth.side(columns)
+        panel = Panel(left, Side.of(guess.panel(columns), left.known), columns, design)
         for one in made:
             one.update(panel)
     results = {one.id: one.result() for one in made}

@@ -26,7 +26,7 @@ def levels(
         words = np.array(["missing" if w is None else w for w in obs.strings(column)], dtype=object)
         for level in sorted(set(words)):
             chosen = np.flatnonzero(words == level)
-            part = Truth(Some(truth.rows, chosen), len(chosen), truth.n_features, truth.width)
+            part = truth.some(chosen)
             inside = replace(
                 design, parts=np.zeros(len(chosen), dtype=np.intp), weights=np.zeros((0, 1)),
                 types=None, type_names=(), rival=None,

@@ -16,13 +16,14 @@ from scgx.cells import normalize
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.names import hash_names
 from scgx.h5ad.units import counts_key, units_of
 from scgx.metrics._panel import Design
 from scgx.tasks._conversion import Reading, Values, as_counts, from_counts
 from scgx.tasks._evaluate import Truth, evaluate, width_for
 from scgx.tasks._pairing import Pairing
-from scgx.tasks._rows import Array, Held
+from scgx.tasks._rows import Array, FileRows, Held
 from scgx.tasks._scores import Spread
 
 SEEDS = 5
@@ -65,9 +66,12 @@ def replicate(
         types=None if design.types is None else design.types[some],
     )  # fmt: skip
     width = width_for(len(some), design.n_features, inside, memory=1 << 30)
+    known = FileRows(
+        truth, read.key, pairing.rows[some], pairing.columns, measured=measured_of(truth)
+    ).known_in()
     found: dict[str, list[float]] = {}
     for one, other in halves(counts, how, seed=seed):
-        part = Truth(one, len(some), design.n_features, width)
+        part = Truth(one, len(some), design.n_features, width, known)
         for name, result in evaluate(part, other, inside, metrics).items():
             if result.value is not None:
                 found.setdefault(name, []).append(result.value)
@@ -105,10 +109,13 @@ def counts_of(
     by_hash = np.argsort(hash_names(truth.obs_names[rows]), kind="stable")
     chosen = np.sort(by_hash[:limit])
     ordered = np.argsort(rows[chosen], kind="stable")
-    parts = [
-        sparse.csr_array(linear(block.X))
-        for block in truth.blocks(key, rows=rows[chosen][ordered], columns=order)
-    ]
+    wanted = rows[chosen][ordered]
+    measured = measured_of(truth)
+    parts = []
+    for block in truth.blocks(key, rows=wanted, columns=order):
+        here = wanted[block.start : block.start + block.X.shape[0]]
+        values = block.X if measured is None else measured.clear(block.X, here, order)
+        parts.append(sparse.csr_array(linear(values)))
     matrix = sparse.vstack(parts, format="csr")[np.argsort(ordered)]
     matrix.eliminate_zeros()
     matrix.sort_indices()

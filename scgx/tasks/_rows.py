@@ -13,6 +13,7 @@ from scipy import sparse
 
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
+from scgx.h5ad.measured import Measured
 
 Array = np.ndarray
 Convert = Callable[[sparse.csr_array | Array, Array], sparse.csr_array | Array]
@@ -37,7 +38,8 @@ def dense(values: sparse.sparray | Array) -> Array:
 
 @dataclass
 class FileRows:
-    """Rows `rows` and columns `columns` of a matrix; row -1 is absent and takes `missing`.
+    """Rows `rows` and columns `columns` of a matrix; row -1 is absent and takes `missing`, and so does
+    what the dataset of a cell did not measure.
 
     `convert(block, totals)` sees whole rows of `columns` and their totals, which are (n,) or empty.
     """
@@ -50,6 +52,7 @@ class FileRows:
     totals: Array = field(default_factory=lambda: np.zeros(0))
     missing: Array | None = None
     budget: int = 1 << 30
+    measured: Measured | None = None
     _kept: Array | None = None
 
     def panel(self, columns: slice) -> Array:
@@ -75,6 +78,19 @@ class FileRows:
                 file=self.cells.name,
             )
 
+    def known_in(self) -> Callable[[slice], Array] | None:
+        """What of some columns was measured, bool (n, c), as a function; None where all was."""
+        measured = self.measured
+        if measured is None:
+            return None
+        return lambda columns: measured.of(self.rows, self.columns[columns])
+
+    def clear(
+        self, block: sparse.csr_array | Array, rows: Array, columns: Array
+    ) -> sparse.csr_array | Array:
+        """A block of the file without what was not measured."""
+        return block if self.measured is None else self.measured.clear(block, rows, columns)
+
     def _read(self, columns: slice) -> Array:
         wanted, place = np.unique(self.rows, return_inverse=True)
         absent = int(len(wanted) > 0 and wanted[0] < 0)
@@ -89,8 +105,11 @@ class FileRows:
         for block in blocks:
             start = block.start + absent
             stop = start + block.X.shape[0]
-            made = self.convert(block.X, totals[start:stop])
-            out[start:stop] = dense(made)
+            here = wanted[start:stop]
+            made = dense(self.convert(self.clear(block.X, here, chosen), totals[start:stop]))
+            if self.measured is not None and self.missing is not None:
+                made = np.where(self.measured.of(here, chosen), made, self.missing[columns])
+            out[start:stop] = made
         bad = int(out.size - np.count_nonzero(np.isfinite(out)))
         if bad:
             raise DataError(

@@ -30,9 +30,10 @@ def summarise(rows: FileRows, origin: str) -> Training:
     """One pass over the training rows."""
     one = np.zeros(len(rows.rows), dtype=np.intp)
     sums, squares, counts = _sums(rows, one, 1)
-    n = max(int(counts[0]), 1)
-    mean = sums[0] / n
-    return Training(mean, np.maximum(squares / n - mean**2, 0), n, origin, rows)
+    n = max(len(rows.rows), 1)
+    seen = np.maximum(counts[0], 1)
+    mean = sums[0] / seen
+    return Training(mean, np.maximum(squares / seen - mean**2, 0), n, origin, rows)
 
 
 def group_profiles(training: Training, train: Array, scored: Array) -> Profiles:
@@ -41,7 +42,8 @@ def group_profiles(training: Training, train: Array, scored: Array) -> Profiles:
         raise ValueError("group profiles need training rows")
     levels, codes = np.unique(train.astype(str), return_inverse=True)
     sums, _, counts = _sums(training.rows, codes, len(levels))
-    profiles = np.vstack([sums / counts[:, None], training.mean])
+    own = np.where(counts > 0, sums / np.maximum(counts, 1), training.mean)
+    profiles = np.vstack([own, training.mean])
     position = {level: i for i, level in enumerate(levels)}
     chosen = [position.get(str(level), len(levels)) for level in scored]
     return Profiles(profiles, np.array(chosen, dtype=np.intp))
@@ -72,7 +74,7 @@ def carried(guess: Cells, columns: Array, name: str) -> Training | None:
 
 
 def _sums(rows: FileRows, codes: Array, n_codes: int) -> tuple[Array, Array, Array]:
-    """Sums (codes, features), squares (features,), cells (codes,); rows in any order."""
+    """Sums (codes, features), squares (features,), cells (codes, features); rows in any order."""
     order = np.argsort(rows.rows, kind="stable")
     wanted, codes = rows.rows[order], codes[order]
     totals = rows.totals[order] if len(rows.totals) else np.zeros(len(order))
@@ -81,10 +83,21 @@ def _sums(rows: FileRows, codes: Array, n_codes: int) -> tuple[Array, Array, Arr
     budget = rows.budget // 8
     for block in rows.cells.blocks(rows.key, memory=budget, rows=wanted, columns=rows.columns):
         here = slice(block.start, block.start + block.X.shape[0])
-        made = rows.convert(block.X, totals[here]).astype(np.float64)
+        values = rows.clear(block.X, wanted[here], rows.columns)
+        made = rows.convert(values, totals[here]).astype(np.float64)
         n = made.shape[0]
         pick = sparse.csr_array((np.ones(n), (codes[here], np.arange(n))), shape=(n_codes, n))
         added = pick @ made
         sums += added.toarray() if sparse.issparse(added) else added
         squares += np.asarray((made * made).sum(axis=0)).ravel()
-    return sums, squares, np.bincount(codes, minlength=n_codes).astype(np.float64)
+    return sums, squares, _counted(rows, wanted, codes, n_codes)
+
+
+def _counted(rows: FileRows, wanted: Array, codes: Array, n_codes: int) -> Array:
+    """How many cells of each code measured each feature, float64 (codes, features or 1)."""
+    if rows.measured is None:
+        return np.bincount(codes, minlength=n_codes).astype(np.float64)[:, None]
+    datasets = len(rows.measured.datasets)
+    pairs = codes * datasets + rows.measured.codes[wanted]
+    cells = np.bincount(pairs, minlength=n_codes * datasets).reshape(n_codes, datasets)
+    return cells @ rows.measured.mask[rows.columns].T.astype(np.float64)
