@@ -45,6 +45,13 @@ class _Part(NamedTuple):
     weight: np.ndarray
 
 
+class _About(NamedTuple):
+    """Weighted mean and variance of each feature over training rows, float64 (features,)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
 class Model:
     """A coefficient per feature and class."""
 
@@ -56,14 +63,18 @@ class Model:
     @classmethod
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
         """Minimise the weighted loss and the penalty by L-BFGS."""
-        mean, scale = _moments(data)
-        if config.scale == "none":
-            scale = np.ones_like(scale)
-        rows = _source(data, scale)
-        slope, intercept, steps = _minimise(rows, data, config)
+        about = _moments(data)
+        mean = about.mean.astype(np.float32)
+        scale = np.ones(len(mean))
+        if config.scale == "deviation":
+            flat = about.variance <= 0
+            scale = np.where(flat, 0, 1 / np.sqrt(np.where(flat, 1, about.variance)))
+            about = _About(about.mean * scale, about.variance * scale**2)
+        slope, intercept, steps = _minimise(_source(data, scale), data, about, config)
         if steps >= config.iterations:
             report.say(f"stopped after {steps} steps (--set iterations=N allows more)")
-        return cls(slope * scale[:, None], intercept, mean)
+        slope *= scale[:, None]
+        return cls(slope.astype(np.float32), intercept.astype(np.float32), mean)
 
     def save(self) -> Mapping[str, bytes]:
         arrays = {"slope": self.slope, "intercept": self.intercept, "mean": self.mean}
@@ -80,8 +91,7 @@ class Model:
         return (block.x @ slope + (absent @ slope + self.intercept)).astype(np.float32)
 
 
-def _moments(data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean and one over the deviation of each feature over training rows, float32."""
+def _moments(data: LabelledData) -> _About:
     width = len(data.lens.panel.chosen)
     total, squares, n = np.zeros(width), np.zeros(width), 0.0
     for part in parts(len(data.train), ROWS):
@@ -91,9 +101,7 @@ def _moments(data: LabelledData) -> tuple[np.ndarray, np.ndarray]:
         squares += x.multiply(x).T @ weight
         n += float(weight.sum())
     mean = total / n
-    deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
-    scale = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0)
-    return mean.astype(np.float32), scale.astype(np.float32)
+    return _About(mean, np.maximum(squares / n - mean**2, 0))
 
 
 def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Part]]:
@@ -101,7 +109,8 @@ def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Par
 
     def made(rows: np.ndarray) -> _Part:
         x = data.x(rows)
-        x = sparse.csr_array((x.data * scale[x.indices], x.indices, x.indptr), shape=x.shape)
+        values = (x.data * scale[x.indices]).astype(np.float32)
+        x = sparse.csr_array((values, x.indices, x.indptr), shape=x.shape)
         return _Part(x, sparse.csr_array(x.T), data.y(rows), data.weight(rows))
 
     if data.held is not None:
@@ -111,53 +120,54 @@ def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Par
 
 
 def _minimise(
-    rows: Callable[[], Iterator[_Part]], data: LabelledData, config: Config
+    rows: Callable[[], Iterator[_Part]], data: LabelledData, about: "_About", config: Config
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Coefficients (features, classes), intercepts (classes,), and the steps that were taken.
 
-    The mean loss is minimised, so that `tolerance` means the same for few cells and many. Absolute
-    values make a corner at zero; two sides that are each not negative have none.
+    The mean loss is minimised, so that `tolerance` means the same for few cells and many. Features
+    are centred on the way, which halves the steps and changes no answer, for the intercept bears no
+    penalty. Absolute values make a corner at zero; two sides that are each not negative have none.
     """
-    width, k = len(data.lens.panel.chosen), len(data.classes)
+    width, k = len(about.mean), len(data.classes)
     n = float(len(data.train))
     ridge, lasso = (1 - config.l1) / (config.C * n), config.l1 / (config.C * n)
     size = width * k
 
     def smooth(theta: np.ndarray) -> tuple[float, np.ndarray]:
         slope = theta[:size].reshape(width, k)
-        loss, steepness = _loss(rows, slope, theta[size:])
+        loss, steep, free = _loss(rows, slope, theta[size:] - about.mean @ slope)
+        steep = (steep - np.outer(about.mean, free)) / n + ridge * slope
         loss = loss / n + 0.5 * ridge * float((slope**2).sum())
-        steepness /= n
-        steepness[:size] += ridge * theta[:size]
-        return loss, steepness
+        return loss, np.concatenate([steep.ravel(), free / n])
 
     def sided(theta: np.ndarray) -> tuple[float, np.ndarray]:
         up, down, free = theta[:size], theta[size : 2 * size], theta[2 * size :]
-        loss, steepness = smooth(np.concatenate([up - down, free]))
-        first = steepness[:size]
+        loss, steep = smooth(np.concatenate([up - down, free]))
+        first = steep[:size]
         loss += lasso * float(up.sum() + down.sum())
-        return loss, np.concatenate([first + lasso, lasso - first, steepness[size:]])
+        return loss, np.concatenate([first + lasso, lasso - first, steep[size:]])
 
     options = {"maxiter": config.iterations, "gtol": config.tolerance, "ftol": 1e-9, "maxls": 50}
     if lasso == 0:
         found = optimize.minimize(
             smooth, np.zeros(size + k), jac=True, method="L-BFGS-B", options=options
         )
-        slope, intercept = found.x[:size], found.x[size:]
+        flat, free = found.x[:size], found.x[size:]
     else:
         bounds = optimize.Bounds(np.r_[np.zeros(2 * size), np.full(k, -np.inf)], np.inf)
         start = np.zeros(2 * size + k)
         found = optimize.minimize(
             sided, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
         )
-        slope, intercept = found.x[:size] - found.x[size : 2 * size], found.x[2 * size :]
-    return slope.reshape(width, k).astype(np.float32), intercept.astype(np.float32), int(found.nit)
+        flat, free = found.x[:size] - found.x[size : 2 * size], found.x[2 * size :]
+    slope = flat.reshape(width, k)
+    return slope, free - about.mean @ slope, int(found.nit)
 
 
 def _loss(
     rows: Callable[[], Iterator[_Part]], slope: np.ndarray, intercept: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Weighted sum of -log p over all rows, and its slope in coefficients and intercepts."""
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Weighted sum of -log p over all rows, and its slope in coefficients and in intercepts."""
     small = np.ascontiguousarray(slope, dtype=np.float32)
     total, steep, free = 0.0, np.zeros(slope.shape), np.zeros(len(intercept))
     for part in rows():
@@ -174,4 +184,4 @@ def _loss(
         logits *= part.weight[:, None]
         steep += part.xt @ logits
         free += logits.sum(axis=0, dtype=np.float64)
-    return total, np.concatenate([steep.ravel(), free])
+    return total, steep, free
