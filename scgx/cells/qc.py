@@ -201,8 +201,8 @@ def _left(falls: list[Fall], n: int) -> Array:
 def _metric(metrics: dict[str, Array], limit: Limit, notes: list[str]) -> Array:
     """Values of a metric; a cell without one stays, which is said."""
     if limit.metric not in metrics:
-        what = f"{limit.option} needs {limit.metric}, which neither the counts nor obs tell"
-        mt = "genes on chrM or named MT-, or a column pct_counts_mt, tell the mitochondrial share"
+        what = f"{limit.option} needs {limit.metric}, which is not in the file"
+        mt = "genes on chrM or named MT-, or obs['pct_counts_mt']"
         fix = mt if limit.metric.startswith("pct_") else f"a column obs[{limit.metric!r}] would do"
         raise DataError(what, fix=fix)
     values = metrics[limit.metric]

@@ -91,13 +91,16 @@ def measure(
             known = f"total_counts_{kind}"
             found[names.total] = cells.obs.numbers(known) if known in cells.obs else tally.total
             found[names.seen] = tally.seen.astype(np.float64)
-            if tally.mt is not None:
+            if tally.mt is not None and MT not in found:
                 part = np.divide(
                     tally.mt, tally.total, out=np.zeros_like(tally.mt), where=tally.total > 0
                 )
                 found[TOTAL_MT], found[MT] = tally.mt, 100 * part
-        if kind in GENES and (MT not in found or f"total_counts_{kind}" in cells.obs):
-            _stand_in(cells.obs, [MT], found, notes)
+        first = kind == next((k for k in kinds if k in GENES), "")
+        if first and _stand_in(cells.obs, [MT], found, notes):
+            found.pop(
+                TOTAL_MT, None
+            )  # what was seen of the whole cell goes before what is left of it
     return Metrics(found, tallies, notes)
 
 
@@ -151,11 +154,17 @@ def feature_columns(cells: Cells, tallies: dict[str, Tally]) -> dict[str, Array]
     }  # fmt: skip
 
 
-def _stand_in(obs: Frame, metrics: list[str], found: dict[str, Array], notes: list[str]) -> None:
-    """Metrics from columns that other tools leave; a share of at most 1 is taken for a fraction."""
+def _stand_in(obs: Frame, metrics: list[str], found: dict[str, Array], notes: list[str]) -> bool:
+    """Metrics from columns that other tools leave; a share of at most 1 is taken for a fraction.
+    True when one was found.
+    """
+    before = len(notes)
     for metric in metrics:
         column = next((c for c in (metric, *_ELSEWHERE.get(metric, ())) if c in obs), None)
         if column is None:
+            continue
+        values = obs[column]
+        if isinstance(values, np.ndarray) and values.dtype.kind == "b":
             continue
         try:
             numbers = obs.numbers(column)
@@ -166,3 +175,4 @@ def _stand_in(obs: Frame, metrics: list[str], found: dict[str, Array], notes: li
             numbers, said = numbers * 100, f"{said}, a fraction of 1 read as percent"
         found[metric] = numbers
         notes.append(said)
+    return len(notes) > before

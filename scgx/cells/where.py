@@ -90,6 +90,9 @@ def parse(text: str, option: str = "--where") -> Wish:
     column, sign, value = match[1], match[2], match[3]
     if not value:
         raise UsageError(f"{option} {text!r} names no value", fix=f"{column}{sign}VALUE")
+    if value[0] in "'\"":
+        fix = "mind the quotes and parentheses; a column with odd characters stands in backticks"
+        raise UsageError(f"{option} {text!r} cannot be read", fix=fix)
     if sign[0] in "<>" and _number(value) is None:
         fix = f"{column}{sign}200, or {column}={value}"
         raise UsageError(f"{option} {text!r} compares with {value!r}, which is no number", fix=fix)
@@ -106,10 +109,12 @@ def _expression(text: str) -> ast.expr | None:
         tree = ast.parse(_unquoted(text).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    rich = (ast.BoolOp, ast.UnaryOp, ast.In, ast.NotIn, ast.BinOp, ast.Call)
+    rich = (ast.BoolOp, ast.UnaryOp, ast.In, ast.NotIn, ast.BinOp, ast.Call, ast.JoinedStr)
     for node in ast.walk(tree):
-        quoted = isinstance(node, ast.Constant) and isinstance(node.value, str)
-        chained = isinstance(node, ast.Compare) and len(node.ops) > 1
+        quoted = isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+        chained = isinstance(node, ast.Compare) and (
+            len(node.ops) > 1 or isinstance(node.left, ast.Constant | ast.UnaryOp)
+        )
         minus = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
         if quoted or chained or (isinstance(node, rich) and not minus) or "`" in text:
             return tree

@@ -15,7 +15,7 @@ from scgx.h5ad.matrix import Matrix, canonical, check_indices, cut
 from scgx.h5ad.slabs import ahead
 
 _SMALL, _LARGE = 1 << 16, 1 << 19  # stored values that are held at a time
-_EACH = 128  # bytes that work on one of them takes
+_EACH = 192  # bytes that work on one of them takes
 
 
 class Entries(NamedTuple):

@@ -93,6 +93,60 @@ def test_what_the_table_does_not_know_is_refused(text, says):
     assert says in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("kind == 'A'", [0, 2]),
+        ("'A' == kind", [0, 2]),
+        ("kind in ('A', 'CD4, naive')", [0, 2, 5]),
+        ("kind not in ['A']", [1, 3, 5]),
+        ("`n genes` >= 200 and kind != 'A'", [1, 3]),
+        ("100 < `n genes` <= 200", [1, 3]),
+        ("pct > 0.1 or good == True", [0, 1, 2, 3, 5]),
+        ("not good", [1, 4, 5]),
+        ("not (kind == 'A' or cluster == 7)", [3]),
+        ("not pct > 0.1", [0, 4]),
+        ("not kind == 'A'", [1, 3, 5]),
+        ("not (pct > 0.1 and whole < 3)", [0, 2, 4]),
+        ("not (pct > 9 and whole < 4)", [0, 1, 3, 4, 5]),
+        ("whole in (1, 3) and not donor == 'B'", [0, 2, 3]),
+        ("-1 < pct", [0, 1, 3, 4, 5]),
+        ("kind == 'A' == kind", [0, 2]),
+    ],
+)
+def test_an_expression_holds_of_these_rows_and_what_is_missing_is_neither(text, rows):
+    assert np.flatnonzero(sample.mask(OBS, parse(text))).tolist() == rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind == 'A' and",
+        "kind == 'A' and donor == B",
+        "__import__('os').system('true') == 1",
+        "kind.upper() == 'A'",
+        "kind == f'{donor}'",
+        "[c for c in kind] == 'A'",
+        "(kind == 'A') & (pct > 1)",
+        "pct + 1 > 'A'",
+        "kind > 'A'",
+        "kind in 'A'",
+        "kind in ()",
+        "kind is 'A'",
+        "kind == b'A'",
+        "kind == None and good",
+        "'A' == 'A'",
+        "lambda: 'A'",
+        "not 1",
+        "(" * 3000 + "'A'",
+        "x" * 5000,
+    ],
+)
+def test_what_is_no_expression_is_refused_and_never_run(text):
+    with pytest.raises(UsageError):
+        parse(text)
+
+
 NAMES = np.array([f"cell{i}" for i in range(1000)], dtype=object)
 GROUPS = np.array(["abbcccc"[i % 7] if i % 10 else None for i in range(1000)], dtype=object)
 
