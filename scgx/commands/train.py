@@ -1,5 +1,6 @@
 """`scgx train`: fit a model, write one file."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -138,7 +139,13 @@ def train(
         from scgx.errors import UsageError
 
         raise UsageError("--resume needs the output of the first run", fix="give the same -o PATH")
-    with streams.source(input) as src, streams.sink(output) as dst:
+    with ExitStack() as stack:
+        src = stack.enter_context(streams.source(input))
+        if checkpoint is not None and hasattr(settings, "epochs"):
+            from scgx.learn.checkpoint import alone
+
+            stack.enter_context(alone(Path(output)))
+        dst = stack.enter_context(streams.sink(output))
         from scgx.h5ad.reader import open_cells
         from scgx.learn import fit_labels
         from scgx.learn.convert import check_role

@@ -1,17 +1,19 @@
 """The state of a training run as one file: a zip of JSON and safetensors, replaced whole."""
 
+import contextlib
+import fcntl
 import io
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scgx.errors import InputError
+from scgx.errors import InputError, MachineError
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.progress import Report
 
@@ -55,3 +57,43 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         ) from None
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError("is not a checkpoint of scgx", file=str(path)) from error
+
+
+@contextlib.contextmanager
+def alone(output: Path) -> Iterator[None]:
+    """Refuse a second training to the same output, which would share the checkpoint with the first.
+
+    The lock (`.NAME.lock` beside it) is free when its holder is gone, however it went. Where a folder
+    or its file system has none, the training goes on without: the model itself is replaced whole.
+    """
+    path = output.with_name(f".{output.name}.lock")
+    descriptor = _locked(path, output)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            os.close(descriptor)
+
+
+def _locked(path: Path, output: Path) -> int | None:
+    """A locked descriptor of the file of that name; None where there are no locks."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+            os.close(descriptor)  # its holder left and took the name along
+        except BlockingIOError:
+            os.close(descriptor)
+            raise MachineError(
+                "another training writes this model", fix="name another output", file=str(output)
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            return None

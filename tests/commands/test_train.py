@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from support.processes import shell
 
+from scgx.learn.checkpoint import alone
+
 
 @pytest.fixture(scope="module")
 def demo(forked, tmp_path_factory):
@@ -33,6 +35,32 @@ def test_test_rows_are_predicted_with_their_obs_and_what_score_needs(demo):
     assert len(about["train_cells"]) == (cells.obs["split"] == "train").sum()
     assert about["train_mean"].shape == (60,)
     assert guess.var["chrom"].notna().all()
+
+
+def test_predict_says_nothing_where_nothing_is_to_be_said(demo, forked):
+    done = forked(*["predict", "ridge.scgx", "s.h5ad", "-o", "quiet.h5ad"], cwd=demo)
+    assert done.code == 0 and "done" not in done.err
+
+
+def test_a_second_training_of_epochs_to_one_output_is_refused_in_a_line(demo, forked):
+    words = [
+        "train",
+        "mlp",
+        "s.h5ad",
+        "--from",
+        "atac",
+        "--to",
+        "rna",
+        "--epochs",
+        "1",
+        "-o",
+        "locked.scgx",
+    ]
+    with alone(demo / "locked.scgx"):
+        done = forked(*words, cwd=demo)
+    assert done.code == 1 and done.err.count("\n") == 1
+    assert "locked.scgx: another training writes this model (name another output)" in done.err
+    assert not list(demo.glob("*locked*"))
 
 
 def test_both_directions_and_pipes(demo, forked):
