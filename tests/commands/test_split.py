@@ -7,6 +7,8 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+from scipy import sparse
+from support import files
 
 from scgx.h5ad.reader import open_cells
 
@@ -132,3 +134,23 @@ def test_one_name_in_two_parts_is_refused(scgx, donors, tmp_path):
     words = ["--by", "donor", "--test", "d1", "-o", tmp_path / "out.h5ad"]
     said = scgx("split", tmp_path / "twice.h5ad", *words, code=4).err
     assert "in two parts, such as 'same'" in said
+
+
+@pytest.mark.parametrize("where", ["X", "layers/twice", "obsp/near"])
+@pytest.mark.parametrize("how", ["falls", "ends early"])
+def test_row_offsets_that_contradict_the_entries_are_not_passed_on(scgx, tmp_path, where, how):
+    path = files.cells(tmp_path / "bad.h5ad")
+    with h5py.File(path, "r+") as file:
+        if where == "layers/twice":
+            file.copy("X", file["layers"], "twice")
+        if where == "obsp/near":
+            files.matrix(file["obsp"], "near", sparse.eye_array(files.N_OBS, format="csr"))
+        offsets = file[f"{where}/indptr"][()]
+        if how == "falls":
+            offsets[3] = offsets[4] + 1
+        else:
+            offsets[-1] -= 1
+        file[f"{where}/indptr"][...] = offsets
+    done = scgx("split", path, "-o", tmp_path / "o.h5ad", code=3)
+    assert f"{where}/indptr does not count the stored entries" in done.err
+    assert not (tmp_path / "o.h5ad").exists()

@@ -43,21 +43,9 @@ def test_predict_says_nothing_where_nothing_is_to_be_said(demo, forked):
 
 
 def test_a_second_training_of_epochs_to_one_output_is_refused_in_a_line(demo, forked):
-    words = [
-        "train",
-        "mlp",
-        "s.h5ad",
-        "--from",
-        "atac",
-        "--to",
-        "rna",
-        "--epochs",
-        "1",
-        "-o",
-        "locked.scgx",
-    ]
+    line = "train mlp s.h5ad --from atac --to rna --epochs 1 -o locked.scgx"
     with alone(demo / "locked.scgx"):
-        done = forked(*words, cwd=demo)
+        done = forked(*line.split(), cwd=demo)
     assert done.code == 1 and done.err.count("\n") == 1
     assert "locked.scgx: another training writes this model (name another output)" in done.err
     assert not list(demo.glob("*locked*"))
