@@ -96,7 +96,9 @@ def fetch(
 ) -> None:
     """Get a public dataset as h5ad: cached, verified, resumed. `demo` is made offline.
 
-    Annotations (gencode-human) come as the file they are; any https address works too.
+    Annotations (gencode-human) come as the file they are; any https address works too. `census` is a
+    slice of the CELLxGENE Census (pip install 'scgx[census]'): --where says which cells, --genes
+    which genes, chosen by who measured them before a count is read; varm["measured"] keeps who did.
 
     Environment: SCGX_CACHE (folder of downloads), SCGX_CATALOG (a table of datasets of one's own),
     SCGX_BASE_URLS (mirrors: https://host=https://mirror), SCGX_STALL (30 s), SCGX_TRIES (5).
