@@ -124,7 +124,7 @@ def qc(
     Example:
     scgx fetch demo | scgx qc --min-genes 5 --max-counts mad5 > clean.h5ad
     scgx qc split.h5ad --max-genes q99,iqr3 --per cell_type --min-cells 10 --table fell.tsv > qc.h5ad
-    scgx qc split.h5ad --keep "split == 'test' and not cell_type in ('T', 'B')" > test.h5ad
+    scgx qc split.h5ad --keep "split == 'test' and not cell_type in ('astrocyte',)" > test.h5ad
     """
     limits = [
         *_limits("main", min_counts, max_counts, "counts"),
