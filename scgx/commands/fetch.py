@@ -237,6 +237,7 @@ def _format_of(url: str) -> str:
 def _count(text: str | None) -> int | None:
     if text is None:
         return None
+    text = str(text)  # the Python API gives a number
     if not text.isdigit() or not int(text):
         raise UsageError(f"--genes {text!r} is no number of genes", fix="--genes 300")
     return int(text)
