@@ -60,8 +60,8 @@ class Calls:
 
 def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
     """Classify every cell and write one h5ad: the input, verbatim, and what the model says."""
-    classifier = opened(found, cells, wish.min_overlap)
     grouping = Grouping.of(found, coarse=wish.coarse)
+    classifier = opened(found, cells, wish.min_overlap)
     rows = np.arange(cells.n_obs)
     with create(dst.path, like=None if dst.piped else cells) as out:
         gathered = []

@@ -37,6 +37,12 @@ class Request:
 def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
     """Predict and write one h5ad."""
     header = found.header
+    if header.task != "modality":
+        raise DataError(
+            f"is a model of {header.task} and predicts no modality",
+            fix="scgx classify uses it",
+            file=found.name,
+        )
     rows = choose_rows(cells, request.rows, header.split)
     kept = choose_features(found, request.features)
     need = len(rows) * len(kept) * 4

@@ -1,0 +1,265 @@
+"""`train --label`, `classify` and `score` of labels, as they are called."""
+
+import json
+from pathlib import Path
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+from commands.conftest import Run
+
+import scgx as api
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn cells of several types, split by donor."""
+    folder = tmp_path_factory.mktemp("cells")
+    whole, parted = folder / "whole.h5ad", folder / "cells.h5ad"
+    api.fetch("demo", output=str(whole), modality="rna", cells=600, genes=120, peaks=10, quiet=True)
+    api.split(str(whole), str(parted), by="donor", quiet=True)
+    return parted
+
+
+@pytest.fixture(scope="module")
+def model(cells: Path) -> Path:
+    """A logistic regression on them, with a map of its types."""
+    path = cells.with_name("types.scgx")
+    rules = cells.with_name("map.tsv")
+    names = sorted(set(anndata.read_h5ad(cells).obs["cell_type"]))
+    rules.write_text("".join(f"{n}\t{'first' if n == names[0] else 'rest'}\n" for n in names))
+    api.train("logistic", str(cells), str(path), label="cell_type", label_map=rules, quiet=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def named(cells: Path, model: Path) -> Path:
+    path = cells.with_name("named.h5ad")
+    api.classify(str(model), str(cells), str(path), quiet=True)
+    return path
+
+
+def test_every_cell_gets_a_type_and_how_sure_it_is(cells: Path, named: Path) -> None:
+    before, after = anndata.read_h5ad(cells), anndata.read_h5ad(named)
+    probability = after.obsm["scgx_prob"]
+    classes = [str(name) for name in after.uns["scgx"]["classes"]]
+    assert probability.shape == (before.n_obs, len(classes))
+    best = np.array(classes)[probability.argmax(axis=1)]
+    assert after.obs["scgx_label"].astype(str).tolist() == best.tolist()
+    np.testing.assert_array_equal(after.obs["scgx_label_prob"], probability.max(axis=1))
+    np.testing.assert_array_equal(
+        after.obs["scgx_label_top2_prob"], np.sort(probability, axis=1)[:, -2]
+    )
+    assert (after.obs["scgx_label_top2"] != after.obs["scgx_label"].astype(str)).all()
+    entropy = -(probability * np.log(np.maximum(probability, 1e-30))).sum(axis=1)
+    np.testing.assert_allclose(after.obs["scgx_label_entropy"], entropy, atol=1e-5)
+    assert not after.obs["scgx_unknown"].any()
+
+
+def test_everything_else_is_copied(cells: Path, named: Path) -> None:
+    with h5py.File(cells) as before, h5py.File(named) as after:
+        for key in ("X/data", "X/indices", "X/indptr", "obs/donor/codes", "obs/split/codes"):
+            np.testing.assert_array_equal(before[key][()], after[key][()])
+        assert set(before["obs"]) < set(after["obs"])
+        assert before["uns/scgx/split"][()] == after["uns/scgx/split"][()]
+        lines = [json.loads(line) for line in after["uns/scgx/history"].asstr()[()]]
+    commands = [line["command"].split()[1] for line in lines]
+    assert {"fetch", "split", "train", "classify"} == set(commands)
+    assert commands.index("split") < commands.index("classify")
+
+
+def test_coarse_probabilities_are_sums_of_the_fine(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    scgx("classify", model, cells, "--coarse", "-o", tmp_path / "coarse.h5ad")
+    fine, coarse = anndata.read_h5ad(named), anndata.read_h5ad(tmp_path / "coarse.h5ad")
+    assert [str(n) for n in coarse.uns["scgx"]["classes"]] == ["first", "rest"]
+    rest = fine.obsm["scgx_prob"][:, 1:].sum(axis=1)
+    np.testing.assert_allclose(coarse.obsm["scgx_prob"][:, 1], rest, atol=1e-6)
+
+
+def test_what_is_not_sure_enough_is_unknown(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    scgx("classify", model, cells, "--reject", "0.9", "-o", tmp_path / "out.h5ad")
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert (obs["scgx_unknown"] == (obs["scgx_label_prob"] < 0.9)).all()
+    assert 0 < obs["scgx_unknown"].sum() < len(obs)
+    done = scgx("score", cells, tmp_path / "out.h5ad")
+    assert "unknown, which count as wrong" in done.err
+
+
+def test_the_table_has_a_line_per_cell(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    scgx("classify", model, cells, "--table", tmp_path / "t.tsv", "-o", tmp_path / "o.h5ad")
+    lines = (tmp_path / "t.tsv").read_text().splitlines()
+    obs = anndata.read_h5ad(named).obs
+    assert len(lines) == len(obs) + 1
+    assert lines[0].split("\t")[:3] == ["cell", "scgx_label", "scgx_label_prob"]
+    assert lines[1].split("\t")[:2] == [obs.index[0], obs["scgx_label"].iloc[0]]
+
+
+def test_it_works_in_a_pipe_and_onto_its_own_input(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.h5ad"
+    mine.write_bytes(cells.read_bytes())
+    scgx("classify", model, mine, "-o", mine)
+    again = anndata.read_h5ad(mine).obs["scgx_label"].tolist()
+    assert again == anndata.read_h5ad(named).obs["scgx_label"].tolist()
+    scgx("classify", model, mine, "-o", mine)  # and once more, over its own columns
+    assert anndata.read_h5ad(mine).obs["scgx_label"].tolist() == again
+
+
+def test_a_small_class_is_left_out_with_a_word(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    table = anndata.read_h5ad(cells)
+    labels = table.obs["cell_type"].astype(str).to_numpy(dtype=object)
+    train = np.flatnonzero(table.obs["split"] == "train")
+    labels[train[:3]] = "rare"
+    labels[train[3:8]] = None
+    table.obs["cell_type"] = labels
+    table.write_h5ad(tmp_path / "rare.h5ad")
+    done = scgx("train", "majority", tmp_path / "rare.h5ad", "--label", "cell_type", "-o", "m.scgx")
+    assert "under 10 training cells are left out: rare (3)" in done.err
+    assert "5 of" in done.err and "have no cell_type: left out" in done.err
+    done = scgx(
+        "train", "majority", tmp_path / "rare.h5ad", "--label", "cell_type",
+        "--min-cells-per-class", "3", "-o", "m.scgx",
+    )  # fmt: skip
+    assert "rare" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ridge", "--label", "cell_type"], "learns no labels"),
+        (["logistic", "--from", "rna"], "name their column with --label"),
+        (["logistic", "--label", "cell_type", "--to", "rna"], "--to is of no use with --label"),
+        (["ridge", "--balance"], "--balance belongs to --label"),
+        (["logistic", "--label", "cell_type", "--features", "0"], "keeps none"),
+        (["logistic", "--label", "cell_type", "--set", "rank=3"], "no setting 'rank'"),
+    ],
+)
+def test_a_role_that_a_model_lacks_is_a_usage_error(
+    scgx: Run, cells: Path, words: list[str], said: str
+) -> None:
+    assert said in scgx("train", *words, cells, "-o", "m.scgx", code=2).err
+
+
+def test_a_column_that_is_not_there_or_is_no_class_is_refused(
+    scgx: Run, cells: Path, tmp_path: Path
+) -> None:
+    done = scgx("train", "majority", cells, "--label", "cel_type", "-o", "m.scgx", code=4)
+    assert "did you mean 'cell_type'?" in done.line()
+    table = anndata.read_h5ad(cells)
+    table.obs["depth"] = np.random.default_rng(0).normal(size=table.n_obs)
+    table.obs["one"] = "same"
+    table.write_h5ad(tmp_path / "odd.h5ad")
+    odd = tmp_path / "odd.h5ad"
+    assert (
+        "is numeric" in scgx("train", "majority", odd, "--label", "depth", "-o", "m", code=4).line()
+    )
+    assert "1 classes" in scgx("train", "majority", odd, "--label", "one", "-o", "m", code=4).line()
+
+
+def test_features_are_chosen_on_training_rows(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    from scgx.learn import artifact
+
+    names = anndata.read_h5ad(cells).var_names[:7].tolist()
+    (tmp_path / "genes.txt").write_text("\n".join(names))
+    for wish, n in (("30", 30), ("genes.txt", 7)):
+        scgx("train", "majority", cells, "--label", "cell_type", "--features", wish, "-o", "m.scgx")
+        assert len(artifact.read(tmp_path / "m.scgx").summary["chosen"]) == n
+    done = scgx(
+        "train", "majority", cells, "--label", "cell_type", "--features", "marked", "-o", "m",
+        code=4,
+    )  # fmt: skip
+    assert "no highly_variable" in done.err
+
+
+def test_a_model_is_refused_where_it_does_not_belong(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    assert "scgx classify" in scgx("predict", model, cells, "-o", "o.h5ad", code=4).line()
+    table = anndata.read_h5ad(cells)
+    table.var_names = [f"strange{i}" for i in range(table.n_vars)]
+    table.var = table.var[[]]
+    table.write_h5ad(tmp_path / "strange.h5ad")
+    done = scgx("classify", model, tmp_path / "strange.h5ad", "-o", "o.h5ad", code=4)
+    assert "has 0 of the model's 120 rna features" in done.line()
+    coarse = scgx("train", "majority", cells, "--label", "cell_type", "-o", "bare.scgx")
+    assert coarse.code == 0
+    done = scgx("classify", tmp_path / "bare.scgx", cells, "--coarse", "-o", "o.h5ad", code=4)
+    assert "--label-map" in done.line()
+
+
+def test_a_map_must_name_every_class(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.tsv").write_text("T\tlymphoid\n")
+    done = scgx(
+        "train", "majority", cells, "--label", "cell_type", "--label-map", "map.tsv", "-o", "m",
+        code=4,
+    )  # fmt: skip
+    assert "not in the label map" in done.err
+
+
+def test_a_score_names_the_headline_the_classes_and_the_verdict(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    done = scgx(
+        "score", cells, named, "--baseline", "knn", "--table", "t.tsv", "--plot", "c.png",
+        "--per", "donor",
+    )  # fmt: skip
+    said = done.out.decode()
+    assert "f1_macro" in said and "logistic: per class" in said and "per donor" in said
+    assert "the best baseline" in said.splitlines()[-1]
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert "# logistic: per class" in (tmp_path / "t.tsv").read_text()
+
+
+def test_a_score_is_json_for_programs(scgx: Run, cells: Path, named: Path) -> None:
+    facts = json.loads(scgx("score", cells, named, "--json").out)
+    assert facts["task"] == "labels" and facts["headline"] == "f1_macro"
+    assert facts["kinds"] == {"logistic": "guess", "majority": "baseline", "chance": "control"}
+    assert facts["metrics"]["f1_macro"]["values"]["logistic"]["value"] > 0.6
+    assert facts["tables"][0]["name"] == "per class"
+
+
+def test_cells_that_were_trained_on_are_not_scored(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    table = anndata.read_h5ad(cells)
+    table.obs = table.obs.drop(columns="split")
+    table.write_h5ad(tmp_path / "unsplit.h5ad")
+    done = scgx("score", tmp_path / "unsplit.h5ad", named, code=4)
+    assert "scored cells were trained on" in done.line()
+
+
+def test_types_that_the_model_never_saw_are_wrong_and_said(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    table = anndata.read_h5ad(cells)
+    labels = table.obs["cell_type"].astype(str).to_numpy(dtype=object)
+    test = np.flatnonzero(table.obs["split"] == "test")
+    labels[test[:20]] = "new"
+    table.obs["cell_type"] = labels
+    table.write_h5ad(tmp_path / "new.h5ad")
+    done = scgx("score", tmp_path / "new.h5ad", named)
+    assert "does not know, and gets wrong: new (20)" in done.err
+    table.obs["cell_type"] = "x" + table.obs["cell_type"].astype(str)
+    table.write_h5ad(tmp_path / "new.h5ad")
+    assert "--label" in scgx("score", tmp_path / "new.h5ad", named, code=4).line()
+
+
+def test_labels_of_other_tools_are_scored_too(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    table = anndata.read_h5ad(cells)
+    table.obs["scgx_label"] = table.obs["cell_type"].astype(str).to_numpy(dtype=object)
+    del table.uns["scgx"]
+    table.write_h5ad(tmp_path / "other.h5ad")
+    done = scgx("score", cells, tmp_path / "other.h5ad", "--task", "labels", "--label", "cell_type")
+    assert "1.0000" in done.out.decode()
+    done = scgx("score", cells, cells, "--task", "labels", "--label", "cell_type", code=4)
+    assert "obs has no scgx_label" in done.line()
+    done = scgx("score", cells, tmp_path / "other.h5ad", "--task", "labels", code=2)
+    assert "--label" in done.line()
