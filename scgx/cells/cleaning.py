@@ -13,7 +13,7 @@ from scgx.cells.tally import MT, NAMES, Metrics, Tally, feature_columns, measure
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import present
-from scgx.h5ad.fitted import Rows, record, rows_to_fit
+from scgx.h5ad.fitted import Rows, record, training_rows
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.rows import WRITTEN, select_rows
 from scgx.h5ad.select import select_columns, select_var
@@ -58,7 +58,7 @@ def clean(
     kinds = [kind for kind in present(cells.var) if kind in NAMES]
     kinds = [main] if modality else kinds
     main = main or (kinds[0] if kinds else "")
-    rows = rows_to_fit(cells)
+    rows = training_rows(cells)
     train = np.zeros(cells.n_obs, dtype=bool)
     train[rows.rows] = True
     metrics = measure(cells, kinds, np.where(train, 0, 1), layer, memory)

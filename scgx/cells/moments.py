@@ -85,8 +85,9 @@ def panel(cells: Cells, source: Counted, rows: Array, batch: str | None) -> Pane
         names = tuple(found.tolist())
     for name, size in zip(names, np.bincount(codes[rows], minlength=len(names)), strict=True):
         if size < 2:
-            of = f"{batch} {name!r} has" if batch else "there is"
-            raise DataError(f"{of} {size} cell to learn from", fix="two at least", file=cells.name)
+            of = f"{batch} {name!r} has" if batch else "has"
+            what = f"{of} too few cells to learn from ({size})"
+            raise DataError(what, fix="two at least", file=cells.name)
     return view_of(cells, source, codes, names)
 
 

@@ -24,14 +24,19 @@ class Rows(NamedTuple):
         return f"{count} training cells" if self.train else f"{count} cells, as there is no split"
 
 
-def rows_to_fit(cells: Cells) -> Rows:
-    """The training rows, or all where there is no split; DataError for a split without any."""
+def training_rows(cells: Cells) -> Rows:
+    """The training rows, or all where there is no split; a split may have none."""
     if "split" not in cells.obs:
         return Rows(np.arange(cells.n_obs), False)
-    rows = np.flatnonzero(cells.obs.strings("split") == "train")
-    if not len(rows):
+    return Rows(np.flatnonzero(cells.obs.strings("split") == "train"), True)
+
+
+def rows_to_fit(cells: Cells) -> Rows:
+    """The same; DataError for a split without training rows."""
+    found = training_rows(cells)
+    if found.train and not len(found.rows):
         raise DataError("no cell is in train", fix="scgx split", file=cells.name)
-    return Rows(rows, True)
+    return found
 
 
 def record(cells: Cells, by: str, rows: Rows) -> str:

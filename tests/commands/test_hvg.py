@@ -193,7 +193,7 @@ def test_a_score_says_that_features_were_chosen_on_all_rows(scgx, tmp_path):
         (["--batch", "btch"], 4, "did you mean 'batch'"),
         (["--modality", "adt"], 4, "has no adt features"),
         (["--layer", "nothing"], 4, "has no layers/nothing"),
-        (["--batch", "lonely"], 4, "'x' has 1 cell"),
+        (["--batch", "lonely"], 4, "lonely 'x' has too few cells"),
         (["--batch", "gaps"], 4, "cells have no gaps"),
     ],
 )

@@ -225,6 +225,7 @@ def test_a_real_file_is_cleaned_as_by_hand(scgx, real_data, tmp_path):
         (["--keep", "tpe == 'deep'"], 4, "did you mean 'type'"),
         (["--keep", "type == 'deap'"], 4, "no cell has type 'deap'"),
         (["--min-genes", 1000], 4, "no cell is left"),
+        (["--keep", "split == 'test'", "--min-genes", "q1"], 4, "no training cell is left"),
         (["--min-cells", 1000], 4, "no feature is seen in 1,000 training cells"),
         (["--min-peaks", 3], 4, "--min-peaks needs n_peaks_by_counts"),
         (["--drop-doublets", "type"], 4, "no doublet flag"),
@@ -250,3 +251,10 @@ def test_without_a_split_all_rows_are_fitted_and_that_is_recorded(scgx, cells, t
     assert "400 cells, as there is no split" in said
     with open_cells(tmp_path / "out.h5ad") as made:
         assert json.loads(made.scgx["fitted"]["bounds"]["qc"])["rows"] == "all"
+
+
+def test_cells_that_are_all_test_rows_are_measured(scgx, cells, tmp_path):
+    scgx("qc", cells, "--keep", "split == 'test'", "-q", "-o", tmp_path / "test.h5ad")
+    scgx("qc", tmp_path / "test.h5ad", "--min-counts", 20, "-q", "-o", tmp_path / "out.h5ad")
+    made = read(tmp_path / "out.h5ad")
+    assert 0 < made.n_obs < 200 and (made.obs["total_counts"] >= 20).all()
