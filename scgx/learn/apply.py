@@ -47,13 +47,6 @@ class Alignment:
             return self.present
         return self.present & self.measured.mask[self.columns, self.measured.codes[row]]
 
-    def alike(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Places among `rows` of the cells of one dataset, for each of them."""
-        if self.measured is None:
-            return [np.arange(len(rows))]
-        codes = self.measured.codes[rows]
-        return [np.flatnonzero(codes == code) for code in np.unique(codes)]
-
 
 def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
     """Match the model's inputs by name; DataError below `min_overlap` (share of the model's inputs)."""
@@ -95,7 +88,16 @@ def blocks(
     """For 512 of `rows` after another: blocks of exactly 512 rows, and which of the 512 they answer."""
     for start in range(0, len(rows), ROWS):
         part = rows[start : start + ROWS]
-        yield [(place, _block(cells, alignment, part[place])) for place in alignment.alike(part)]
+        places = alike(alignment.measured, part)
+        yield [(place, _block(cells, alignment, part[place])) for place in places]
+
+
+def alike(measured: Measured | None, rows: np.ndarray) -> list[np.ndarray]:
+    """Places among `rows` of the cells of one dataset, for each of them."""
+    if measured is None:
+        return [np.arange(len(rows))]
+    codes = measured.codes[rows]
+    return [np.flatnonzero(codes == code) for code in np.unique(codes)]
 
 
 def _block(cells: Cells, alignment: Alignment, rows: np.ndarray) -> CellBlock:
@@ -127,10 +129,12 @@ def predict(
         except (IndexError, ValueError) as error:
             what = f"its weights do not fit its features: {error}"
             raise InputError(what, fix="train it again", file=name) from error
-        yield made[0][1] if len(made) == 1 else _in_place(made)
+        yield in_place(made)
 
 
-def _in_place(made: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def in_place(made: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Answers of several blocks in the order of the rows that were asked for."""
+    if len(made) == 1:
+        return made[0][1]
     order = np.concatenate([place for place, _answers in made])
     return np.concatenate([answers for _place, answers in made])[np.argsort(order)]

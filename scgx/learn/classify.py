@@ -1,13 +1,15 @@
 """Use a classifier on cells: its features by any name, blocks of one size, calibrated probabilities.
 
 Blocks have 512 rows, padded, as `apply` has them and for the same reason: neither --memory nor the
-other cells of a file change a cell's answer.
+other cells of a file change a cell's answer. A block holds cells of one dataset: depth is that of the
+genes which that one measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -17,7 +19,8 @@ from scgx.errors import DataError, InputError
 from scgx.genome.identity import ensembl_id
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
-from scgx.learn.apply import ROWS
+from scgx.h5ad.measured import Measured, measured_of
+from scgx.learn.apply import ROWS, alike, in_place
 from scgx.learn.artifact import Artifact, Header
 from scgx.learn.block import CellBlock
 from scgx.learn.calibration import softmax
@@ -38,37 +41,49 @@ class Classifier:
     cells: Cells
     name: str
 
+    @cached_property
+    def measured(self) -> Measured | None:
+        """What each dataset of the file measured; None where all have what the lens has."""
+        measured, here = measured_of(self.cells), self.lens.columns[self.lens.columns >= 0]
+        return None if measured is None or measured.mask[here].all() else measured
+
     @property
     def classes(self) -> list[str]:
         """Names of the classes, in the order of the columns of `probabilities`."""
         return self.header.outputs.names
 
-    def blocks(self, rows: np.ndarray) -> Iterator[tuple[int, CellBlock]]:
-        """(valid rows, block of exactly 512 rows) over `rows` in the order given."""
-        present = self.lens.present
+    def blocks(self, rows: np.ndarray) -> Iterator[list[tuple[np.ndarray, CellBlock]]]:
+        """For 512 of `rows` after another: blocks of 512 rows, and which of the 512 they answer."""
         for start in range(0, len(rows), ROWS):
             part = rows[start : start + ROWS]
-            x = self.lens.x(self.cells, part)
-            more = ROWS - len(part)
-            indptr = np.concatenate([x.indptr, np.full(more, x.indptr[-1], x.indptr.dtype)])
-            x = sparse.csr_array((x.data, x.indices, indptr), shape=(ROWS, x.shape[1]))
-            padded = np.concatenate([part, np.full(more, part[-1])])
-            depth = np.asarray(x.sum(axis=1), np.float64).ravel()
-            yield len(part), CellBlock(x, self.cells.obs.take(padded), depth, present)
+            yield [(place, self._block(part[place])) for place in alike(self.measured, part)]
+
+    def _block(self, rows: np.ndarray) -> CellBlock:
+        """Up to 512 cells of one dataset, padded with the last of them."""
+        lens = self.lens
+        if self.measured is not None:
+            lens = lens.measured_by(self.measured.mask[:, self.measured.codes[rows[0]]])
+        x = lens.x(self.cells, rows)
+        more = ROWS - len(rows)
+        indptr = np.concatenate([x.indptr, np.full(more, x.indptr[-1], x.indptr.dtype)])
+        x = sparse.csr_array((x.data, x.indices, indptr), shape=(ROWS, x.shape[1]))
+        padded = np.concatenate([rows, np.full(more, rows[-1])])
+        depth = np.asarray(x.sum(axis=1), np.float64).ravel()
+        return CellBlock(x, self.cells.obs.take(padded), depth, lens.present)
 
     def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Calibrated probabilities of `rows` in order, float32 (up to 512, classes) a time."""
         labels = self.header.labels
         temperature = labels.temperature if labels is not None else 1.0
-        for valid, block in self.blocks(rows):
+        for together in self.blocks(rows):
             try:
-                scores = self.model.scores(block)
+                scores = in_place([(at, self.model.scores(b)[: len(at)]) for at, b in together])
             except (IndexError, ValueError) as error:
                 what = f"its weights do not fit its features: {error}"
                 raise InputError(what, fix="train it again", file=self.name) from error
             if scores.shape[1] != len(self.classes):
                 raise InputError("its classes are not those of its header", file=self.name)
-            yield softmax(scores[:valid], temperature).astype(np.float32)
+            yield softmax(scores, temperature).astype(np.float32)
 
 
 def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:

@@ -22,7 +22,7 @@ from scgx.learn.model import Classifies, Model, parts_for
 from scgx.learn.panel import LINEAR, Lens, Names, Panel
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.selection import fold_of
-from scgx.learn.train import Fitted
+from scgx.learn.train import Fitted, measured_by_all
 from scgx.progress import Report, say
 
 ROWS = 4_096
@@ -77,7 +77,8 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
         say(f"no validation rows: {len(val):,} of the training rows validate")
     counts = np.bincount(labels.codes[train], minlength=len(labels.names))
     labels = Classes(labels.column, labels.names, labels.codes, counts)
-    lens = _lens(cells, modality, train, roles.features)
+    columns = measured_by_all(cells, columns_of(cells, modality), parts, modality)
+    lens = _lens(cells, modality, columns, train, roles.features)
     data = LabelledData(
         cells, lens, labels, (train, val), groups=parts.groups, balance=roles.balance
     )
@@ -97,10 +98,11 @@ def _modality(cells: Cells) -> str:
     raise UsageError(f"--from is needed: the file has {', '.join(kinds)}")
 
 
-def _lens(cells: Cells, modality: str, train: np.ndarray, features: str | None) -> Lens:
+def _lens(
+    cells: Cells, modality: str, columns: np.ndarray, train: np.ndarray, features: str | None
+) -> Lens:
     """Units, depth and the choice of features, all of it from the training rows."""
     conversion = choose(cells, modality)
-    columns = columns_of(cells, modality)
     genes = modality in coordinates.GENES
     depth = "" if not genes else f", depth from the {len(columns):,} features here"
     say(conversion.words + depth)

@@ -8,7 +8,7 @@ those genes had in training: a cell then looks to the model as it would have loo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +115,11 @@ class Lens:
     def present(self) -> np.ndarray:
         """Which of the chosen features the file has, bool (k,)."""
         return self.columns[self.panel.chosen] >= 0
+
+    def measured_by(self, mask: np.ndarray) -> Lens:
+        """The same for a dataset that measured some columns of the file, bool (n_var,)."""
+        here = (self.columns >= 0) & mask[self.columns]
+        return replace(self, columns=np.where(here, self.columns, -1))
 
     def x(self, cells: Cells, rows: np.ndarray) -> sparse.csr_array:
         """CSR float32 (len(rows), k), in the model's order of features, indices sorted."""
