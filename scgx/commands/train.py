@@ -88,7 +88,8 @@ def train(
 ) -> None:
     """Fit a model on the training rows and write it as one file without pickles.
 
-    Roles: --from and --to name modalities, where more than one direction is possible; --label names
+    Roles: --from and --to name modalities, where more than one direction is possible (layer:NAME and
+    obsm:KEY hold gene activity beside X, adt=obsm:KEY another modality); --label names
     a column of obs whose classes are learned, and --features then what they are learned from. All
     else about a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the
     output (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
@@ -157,9 +158,9 @@ def train(
                 taught = chosen.roles(source)
                 fitted = fit_labels.fit(model, cells, taught, settings, seed=seed, report=report)
             else:
-                to = check_role(cells, target, "--to", (source,) if source else ())
-                start = check_role(cells, source, "--from", (to,))
-                roles = Roles(start, to, units, names, weight)
+                to, to_at = check_role(cells, target, "--to", (source,) if source else ())
+                start, start_at = check_role(cells, source, "--from", (to,))
+                roles = Roles(start, to, units, names, weight, start_at, to_at)
                 fitted = fit(model, cells, roles, settings, seed=seed, report=report)
             fitted.write(dst.path)
         if plot is not None:

@@ -46,6 +46,19 @@ def parse_modality(word: str) -> str:
     return modality
 
 
+def parse_place(word: str) -> tuple[str, str | None]:
+    """A modality that may lie beside X: `rna` is (rna, None), `layer:NAME` (activity, layers/NAME),
+    `obsm:KEY` (activity, obsm/KEY), `adt=obsm:KEY` (adt, obsm/KEY). DataError for other words.
+    """
+    modality, equals, rest = word.rpartition("=")
+    kind, colon, name = rest.partition(":")
+    if not (equals or colon):
+        return parse_modality(word), None
+    if kind not in ("layer", "obsm") or not name:
+        raise DataError(f"no modality {word!r}", fix="as in layer:NAME, obsm:KEY, adt=obsm:KEY")
+    return parse_modality(modality or "activity"), f"{'layers' if kind == 'layer' else kind}/{name}"
+
+
 def looks_like_peaks(names: np.ndarray) -> bool:
     """Do at least nine names in ten look like `chr1:1-2`, `chr1-1-2` or `chr1_1_2`?"""
     some = names[: 2000 : max(1, len(names) // 200)] if len(names) else names

@@ -94,7 +94,7 @@ def rename_rows(
             kept += np.uint64(renamed >= 0)
         if lowest < -1:
             return OUTSIDE
-        at += np.int64(kept)
+        at += np.int64(kept)  # type: ignore[assignment]
         indptr[row + 1] = at
     return ORDERED
 

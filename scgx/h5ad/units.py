@@ -48,14 +48,20 @@ def declared(cells: Cells, key: str, modality: str) -> str | None:
 
 
 def units_of(
-    cells: Cells, key: str = "X", modality: str | None = None, *, ignore_missing: bool = False
+    cells: Cells,
+    key: str = "X",
+    modality: str | None = None,
+    *,
+    columns: np.ndarray | None = None,
+    ignore_missing: bool = False,
 ) -> str:
-    """The unit of a matrix, of one modality's columns where there are several."""
+    """The unit of a matrix, of one modality's columns (or those given) where there are several."""
     if modality is not None and (word := declared(cells, key, modality)):
         return word
-    columns = np.arange(cells.matrix(key).shape[1])
-    if modality and key != "raw/X":
+    if columns is None and modality and key != "raw/X":
         columns = columns_of(cells, modality)
+    elif columns is None:
+        columns = np.arange(cells.matrix(key).shape[1])
     return detect(_sample(cells, key, columns), ignore_missing=ignore_missing)
 
 

@@ -16,12 +16,12 @@ from scipy import sparse
 
 from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
-from scgx.h5ad.features import columns_of
 from scgx.h5ad.measured import Measured, measured_of
 from scgx.learn.artifact import Header
 from scgx.learn.block import CellBlock
-from scgx.learn.convert import Conversion, choose, totals_of
+from scgx.learn.convert import Conversion, totals_of
 from scgx.learn.model import Predicts
+from scgx.learn.places import find
 from scgx.progress import say
 
 ROWS = 512
@@ -51,8 +51,8 @@ class Alignment:
 def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
     """Match the model's inputs by name; DataError below `min_overlap` (share of the model's inputs)."""
     modality, wanted = header.inputs.modality, header.inputs.names
-    here = columns_of(cells, modality)
-    names = cells.var_names[here]
+    found_at = find(cells, modality, header.inputs.at or None, header.inputs.units)
+    here, names = found_at.columns, found_at.names
     place: dict[str, int] = {}
     for name, column in zip(names, here):
         if place.setdefault(name, int(column)) != column:
@@ -73,13 +73,13 @@ def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
             fix = f"the file has {len(names):,}; --min-overlap lowers the bar"
         raise DataError(few, fix=fix, file=cells.name)
     say(f"{found:,} of {len(wanted):,} {modality} features of the model are in the file")
-    conversion = choose(cells, modality, header.inputs.units)
+    assert found_at.conversion is not None
     whole = found == len(wanted)
     totals = totals_of(cells, modality) if header.totals == "obs" and whole else None
-    measured = measured_of(cells)
+    measured = measured_of(cells) if found_at.in_var else None
     if measured is not None and measured.mask[columns[columns >= 0]].all():
         measured = None
-    return Alignment(columns, conversion, totals, measured)
+    return Alignment(columns, found_at.conversion, totals, measured)
 
 
 def blocks(

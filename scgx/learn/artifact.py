@@ -43,6 +43,7 @@ class Table:
     tss: list[int] = field(default_factory=list)
     gene_name: list[str | None] = field(default_factory=list)
     gene_id: list[str | None] = field(default_factory=list)
+    at: str = ""  # the matrix that held them where that was not X: layers/NAME, obsm/KEY
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from scgx.h5ad.gather import Recycled, Stack, dense, pick
 from scgx.h5ad.measured import Measured, measured_of
 from scgx.h5ad.reader import open_cells
 from scgx.learn.chosen import choose
-from scgx.learn.modality import Features, Modality, align
+from scgx.learn.modality import Features, Modality, align, source_at
 from scgx.learn.order import BUFFER, RUN, Order, Shard, Shuffle
 from scgx.learn.places import place_of
 from scgx.learn.reading import Reading, Window
@@ -173,7 +173,7 @@ class Batches:
         self._stacks: dict[tuple[str, ...], Stack] = {}
         for one in self._modalities.values():
             if one.keys not in self._stacks:
-                sources = [place.source() for place in one.places]
+                sources = [source_at(place) for place in one.places]
                 self._stacks[one.keys] = Stack(files, sources, self._offsets)
         self._columns = {name: labels(files, name, ask.vocabulary) for name in ask.obs}
         rows, weights = choose(files, ask.split, ask.balance, ask.weights)

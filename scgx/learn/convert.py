@@ -17,13 +17,20 @@ from scipy import sparse
 from scgx.cells import normalize as norm
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.cells import Cells
-from scgx.h5ad.features import columns_of, modalities
+from scgx.h5ad.features import columns_of, modalities, parse_place
 from scgx.h5ad.units import units_of
 
 CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}
 _FAULTS = {"unknown": "has missing or infinite values"}
 Rows: TypeAlias = sparse.csr_array | np.ndarray
 Change: TypeAlias = Callable[[Rows, np.ndarray | None], Rows]
+
+
+class Located(NamedTuple):
+    """A matrix beside X that holds a modality, and its columns (int64)."""
+
+    key: str
+    columns: np.ndarray
 
 
 class Missing(NamedTuple):
@@ -110,18 +117,23 @@ def choose(
     want: str | None = None,
     layer: str | None = None,
     missing: Missing = Missing(),
+    at: Located | None = None,
 ) -> Conversion:
-    """How to get a modality in a unit (its canonical one by default); DataError where impossible."""
+    """How to get a modality in a unit (its canonical one by default); DataError where impossible.
+
+    `at` is a matrix beside X that holds the modality.
+    """
     want = want or CANONICAL[modality]
-    columns_of(cells, modality)
+    columns = columns_of(cells, modality) if at is None else at.columns
     tried: list[str] = []
     unknown = False
     raw = cells.has("raw/X") and cells.matrix("raw/X").shape == cells.shape
     keys = [f"layers/{layer}"] if layer else ["X", "layers/counts", *(["raw/X"] if raw else [])]
-    for key in keys:
+    for key in keys if at is None else [at.key]:
         if layer is None and not cells.has(key):
             continue
-        have = units_of(cells, key, modality, ignore_missing=missing.ignored)
+        own = None if key == "raw/X" else columns
+        have = units_of(cells, key, modality, columns=own, ignore_missing=missing.ignored)
         if have == want or (have, want) in _CHANGES:
             uses = have in ("counts", "binary", "log1p-counts") and want == "log1p-cp10k"
             return Conversion(key, have, want, modality, uses, missing)
@@ -140,15 +152,18 @@ def totals_of(cells: Cells, modality: str) -> np.ndarray | None:
     return cells.obs.numbers(name) if name in cells.obs else None
 
 
-def check_role(cells: Cells, role: str | None, option: str, others: tuple[str, ...]) -> str:
-    """The modality of --from or --to; where it is not given there must be one choice only."""
-    from scgx.h5ad.features import parse_modality
-
+def check_role(
+    cells: Cells, role: str | None, option: str, others: tuple[str, ...]
+) -> tuple[str, str | None]:
+    """The modality of --from or --to, and its matrix if that is not X; where it is not given there
+    must be one choice only. `others` are words of modalities that are taken.
+    """
     if role is not None:
-        return parse_modality(role)
-    left = [m for m in dict.fromkeys(modalities(cells.var).tolist()) if m not in others]
+        return parse_place(role)
+    taken = [parse_place(other)[0] for other in others]
+    left = [m for m in dict.fromkeys(modalities(cells.var).tolist()) if m not in taken]
     if len(left) == 1:
-        return str(left[0])
+        return str(left[0]), None
     raise UsageError(
         f"{option} is needed: the file has {', '.join(map(str, left)) or 'nothing else'}"
     )

@@ -25,6 +25,7 @@ from scgx.h5ad.measured import measured_of
 from scgx.h5ad.slabs import ahead
 from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, totals_of
+from scgx.learn.places import in_var
 
 RUN = 64  # neighbouring rows that are read together
 BUFFER = 16_384  # rows that are shuffled together
@@ -59,6 +60,11 @@ class Side:
     features: Features
     columns: np.ndarray
     conversion: Conversion
+
+    @property
+    def in_var(self) -> bool:
+        """Are its columns features of var?"""
+        return in_var(self.conversion.key)
 
 
 class TrainingData:
@@ -126,20 +132,22 @@ class TrainingData:
         or 0 where the cell's dataset did not measure it; None where all weigh 1.
         """
         columns = self.target.columns
-        partial = self._measured is not None and not self._measured.mask[columns].all()
+        measured = self._measured if self.target.in_var else None
+        partial = measured is not None and not measured.mask[columns].all()
         if self.na is None and not partial:
             return None
         weight = np.ones((len(rows), len(columns)), dtype=np.float32)
         if self.na is not None:
             weight[np.isnan(_dense(self._raw(self.target, rows)))] = self.na
-        if self._measured is not None:
-            weight[~self._measured.of(rows, columns)] = 0
+        if measured is not None:
+            weight[~measured.of(rows, columns)] = 0
         return weight
 
     def block(self, rows: np.ndarray) -> CellBlock:
         """Rows as `predict` will see them."""
         every = np.ones((1, len(self.inputs)), dtype=bool)
-        offered = self._measured.of(rows, self.source.columns) if self._measured else every
+        known = self._measured if self.source.in_var else None
+        offered = known.of(rows, self.source.columns) if known else every
         present = np.atleast_1d(offered.any(axis=0))
         return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
 
@@ -180,7 +188,7 @@ class TrainingData:
 
     def _raw(self, side: Side, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
         block = self._cells.rows(side.conversion.key, rows, side.columns)
-        if self._measured is None:
+        if self._measured is None or not side.in_var:
             return block
         return self._measured.clear(block, rows, side.columns)
 

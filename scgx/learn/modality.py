@@ -13,7 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from scgx.errors import DataError
-from scgx.h5ad.gather import Tables
+from scgx.h5ad import obsm
+from scgx.h5ad.gather import Source, Tables, held, source_of
 from scgx.h5ad.measured import Measured
 from scgx.learn.convert import totals_of
 from scgx.learn.places import Place
@@ -54,6 +55,12 @@ class Modality(NamedTuple):
         conversion, totals = self.places[file].conversion, self.totals[file]
         assert conversion is not None
         return conversion.apply(block, None if totals is None else totals[rows])
+
+
+def source_at(place: Place) -> Source:
+    """The matrix of a place, to be read at random."""
+    table = None if place.in_var else obsm.table_of(place.cells, place.key)
+    return source_of(place.cells.matrix(place.key)) if table is None else held(table)
 
 
 def align(

@@ -11,18 +11,18 @@ import numpy as np
 from scipy import sparse
 
 from scgx import __version__, registry
-from scgx.cells import coordinates
 from scgx.errors import DataError, InputError, ScgxError, UsageError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
-from scgx.h5ad.features import columns_of
+from scgx.h5ad.frame import Frame
 from scgx.h5ad.measured import measured_of
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
-from scgx.learn.convert import Missing, choose, totals_of
+from scgx.learn.convert import Missing, totals_of
 from scgx.learn.data import Side, TrainingData
 from scgx.learn.model import Model, parts_for
 from scgx.learn.parts import Parts, for_training
+from scgx.learn.places import features_at, find, table_of
 from scgx.progress import Report, say
 
 
@@ -35,6 +35,8 @@ class Roles:
     units: str | None = None  # of gene-valued modalities, in place of log1p-cp10k
     targets: tuple[str, ...] = ()  # fit these features only
     na: float | None = None  # weight of a missing target value; None refuses them
+    source_at: str | None = None  # a matrix beside X that holds it: layers/NAME, obsm/KEY
+    target_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,19 +92,20 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
     asked = roles.na is not None
     missing = Missing(True) if asked else Missing(mend="--na mask leaves missing values out")
     sides = []
-    for modality in (roles.source, roles.target):
+    for modality, at in ((roles.source, roles.source_at), (roles.target, roles.target_at)):
         genes = modality in ("rna", "activity")
-        conversion = choose(cells, modality, roles.units if genes else None, missing=missing)
-        say(conversion.words)
-        columns = columns_of(cells, modality)
+        place = find(cells, modality, at, roles.units if genes else None, missing=missing)
+        assert place.conversion is not None
+        say(place.conversion.words)
+        columns = place.columns
         if modality == roles.target and roles.targets:
-            columns = _named(cells, columns, roles.targets)
-        if modality == roles.source:
+            columns = columns[_named(table_of(cells, place.key, columns), roles.targets)]
+        if modality == roles.source and place.in_var:
             columns = measured_by_all(cells, columns, parts, modality)
-        features = coordinates.features(cells.var, columns, modality)
+        features = features_at(cells, place.key, columns, modality)
         if len(np.unique(features.names.astype(str))) < len(features):
             cells.require_unique("var")
-        sides.append(Side(features, columns, conversion))
+        sides.append(Side(features, columns, place.conversion))
     return TrainingData(
         cells, (sides[0], sides[1]), (parts.train, parts.val), groups=parts.groups, na=roles.na
     )
@@ -130,9 +133,8 @@ def measured_by_all(cells: Cells, columns: np.ndarray, parts: Parts, modality: s
     return shared
 
 
-def _named(cells: Cells, columns: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
-    """The columns whose name or gene_name is wanted."""
-    frame = cells.var.take(columns)
+def _named(frame: Frame, wanted: Sequence[str]) -> np.ndarray:
+    """Rows of a table of features whose name or gene_name is wanted, as a mask."""
     symbols = frame.strings("gene_name") if "gene_name" in frame else frame.index
     chosen = set(wanted)
     mask = np.array([n in chosen or s in chosen for n, s in zip(frame.index, symbols)], dtype=bool)
@@ -142,7 +144,7 @@ def _named(cells: Cells, columns: np.ndarray, wanted: Sequence[str]) -> np.ndarr
         raise DataError(
             f"{len(missing)} of {len(wanted)} targets are not in the file, {missing[0]!r} first"
         )
-    return columns[mask]
+    return mask
 
 
 def _check_values(data: TrainingData) -> None:
@@ -209,8 +211,8 @@ def _header(
         model=name,
         task="modality",
         config=config.to_json(settings),
-        inputs=_table(cells, data.source),
-        outputs=_table(cells, data.target),
+        inputs=_table(cells, data.source, roles.source_at),
+        outputs=_table(cells, data.target, roles.target_at),
         version=__version__,
         seed=seed,
         genome=str(cells.scgx.get("genome", "")),
@@ -227,9 +229,9 @@ def _timeless(record: dict[str, object]) -> dict[str, object]:
     return {key: value for key, value in record.items() if key not in ("cells_per_s", "wait_share")}
 
 
-def _table(cells: Cells, side: Side) -> artifact.Table:
+def _table(cells: Cells, side: Side, at: str | None) -> artifact.Table:
     features = side.features
-    frame = cells.var.take(side.columns)
+    frame = table_of(cells, side.conversion.key, side.columns)
     symbols = frame.strings("gene_name").tolist() if "gene_name" in frame else []
     return artifact.Table(
         modality=features.modality,
@@ -241,6 +243,7 @@ def _table(cells: Cells, side: Side) -> artifact.Table:
         strand=features.strand.tolist(),
         tss=features.tss.tolist(),
         gene_name=symbols,
+        at=at or "",
     )
 
 

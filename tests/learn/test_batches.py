@@ -198,12 +198,18 @@ def test_paired_modalities_are_of_the_same_cells(one):
     X = cells.X.toarray()
     words = ["rna", "atac", "layer:double", "obsm:activity", "adt=obsm:table"]
     with Batches(path, 100, modality=words, split="val") as data:
-        assert [len(data.features[w]) for w in words] == [GENES, PEAKS, GENES + PEAKS, 5, 2]
+        assert [len(data.features[w]) for w in words] == [GENES, PEAKS, GENES, 5, 2]
         assert list(data.features["obsm:activity"]) == [f"g{i}" for i in range(5)]
         assert list(data.features["adt=obsm:table"]) == ["a", "b"]
         for batch in data:
             mine = X[batch.rows]
-            truth = [mine[:, :GENES], mine[:, GENES:], 2 * mine, 3 * mine[:, :5], mine[:, :2]]
+            truth = [
+                mine[:, :GENES],
+                mine[:, GENES:],
+                2 * mine[:, :GENES],
+                3 * mine[:, :5],
+                mine[:, :2],
+            ]
             for word, values in zip(words, truth, strict=True):
                 np.testing.assert_array_equal(batch.values[word].toarray(), values)
 
