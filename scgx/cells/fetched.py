@@ -110,11 +110,8 @@ def _gathered(got: Sequence[Got], dataset: Dataset, how: How) -> Iterator[Cells]
             yield cells
         return
     with streams.temporary(streams.tmpdir()) as made:
-        paths = {one.file.part: one.entry.path for one in got}
-        if dataset.recipe == "text":
-            of_text(paths["matrix"], paths.get("meta"), made, dataset.name, how.memory)
-        else:
-            of_mtx(got, made, dataset.name, how.memory)
+        convert = of_text if dataset.recipe == "text" else of_mtx
+        convert(got, made, dataset.name, how.memory)
         with open_cells(made, name=dataset.name, memory=how.memory) as cells:
             yield cells
 

@@ -4,7 +4,7 @@ What was downloaded is read from the cache, as packed as it came, and only the c
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,25 +30,20 @@ class Got:
     entry: Entry
 
 
-def of_text(matrix: Path, meta: Path | None, made: Path, name: str, memory: int) -> None:
+def of_text(got: Sequence[Got], made: Path, name: str, memory: int) -> None:
     """A genes x cells text (UCSC's exprMatrix) and the table of its cells, as the h5ad `made`.
 
     A table of fewer cells, or in another order, is joined by name; how many lack a row is said.
     """
-    table = metadata.read(meta, f"{name}: meta") if meta else None
-
-    def obs(names: np.ndarray) -> Frame:
-        assert table is not None
-        found = metadata.find(names, table, f"{name}: meta")
-        progress.say(joined.describe(found, f"{name}: meta"))
-        return found.frame
-
-    text.to_h5ad(matrix, made, memory=memory, name=name, obs=obs if table else None)
+    paths = _paths(got)
+    matrix = paths.get("matrix", got[0].entry.path)
+    text.to_h5ad(matrix, made, memory=memory, name=name, obs=_table(paths.get("meta"), name))
 
 
 def of_mtx(got: Sequence[Got], made: Path, name: str, memory: int) -> None:
     """A matrix with its features and barcodes, as three files or as a folder in a tar, as `made`."""
-    paths = {one.file.part: one.entry.path for one in got}
+    paths = _paths(got)
+    obs = _table(paths.get("meta"), name)
     with contextlib.ExitStack() as spools:
         if got[0].file.format == "tar.gz":
             folder = streams.tmpdir()
@@ -57,4 +52,22 @@ def of_mtx(got: Sequence[Got], made: Path, name: str, memory: int) -> None:
         if not set(_ROLES) <= set(paths):
             raise DataError(f"has no {', '.join(set(_ROLES) - set(paths))}", file=name)
         files = mtx_names.Files(*(paths[role] for role in _ROLES))
-        mtx.write_mtx(files, name, memory, made)
+        mtx.write_mtx(files, name, memory, made, obs=obs)
+
+
+def _paths(got: Sequence[Got]) -> dict[str, Path]:
+    return {one.file.part: one.entry.path for one in got}
+
+
+def _table(meta: Path | None, name: str) -> Callable[[np.ndarray], Frame] | None:
+    """What makes obs out of the names of the cells and a table about them."""
+    if meta is None:
+        return None
+    table = metadata.read(meta, f"{name}: meta")
+
+    def obs(names: np.ndarray) -> Frame:
+        found = metadata.find(names, table, f"{name}: meta")
+        progress.say(joined.describe(found, f"{name}: meta"))
+        return found.frame
+
+    return obs

@@ -13,7 +13,7 @@ from scgx import invocation
 from scgx.commands import _fetch_census, _fetch_list
 from scgx.commands import _options as opt
 from scgx.commands._completion import datasets, words
-from scgx.errors import DataError, UsageError
+from scgx.errors import DataError, NetworkError, UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
@@ -96,7 +96,8 @@ def fetch(
 ) -> None:
     """Get a public dataset as h5ad: cached, verified, resumed. `demo` is made offline.
 
-    Annotations (gencode-human) come as the file they are; any https address works too. `census` is a
+    Annotations (gencode-human) come as the file they are; any https address works too, and ucsc:SET for
+    any set of the UCSC Cell Browser (ucsc:organoidreportcard/primary10X). `census` is a
     slice of the CELLxGENE Census (pip install 'scgx[census]'): --where says which cells, --genes
     which genes, chosen by who measured them before a count is read; varm["measured"] keeps who did.
 
@@ -107,7 +108,7 @@ def fetch(
     scgx fetch demo | scgx filter-chrom X > x.h5ad
     scgx fetch --list
     """
-    from scgx.datasets import _catalog
+    from scgx.datasets import _catalog, _cellbrowser
 
     if list_ or info:
         _fetch_list.show(_catalog.names() if list_ else [str(info)], json=json, whole=not list_)
@@ -140,7 +141,14 @@ def fetch(
             _fetch_census.write(dataset, census, dst.path, how, offline=offline)
         else:
             wish = _wish(offline=offline, verify=verify)
-            got, annotation = _get(dataset, from_file or [], modality, wish)
+            try:
+                got, annotation = _get(dataset, from_file or [], modality, wish)
+            except NetworkError:
+                other = _cellbrowser.otherwise(dataset)
+                if other is None or from_file or offline:
+                    raise
+                dataset = other
+                got, annotation = _get(dataset, [], modality, wish)
             _write(dataset, got, annotation, dst.path, how, output)
 
 
@@ -179,6 +187,9 @@ def _write(
     recipe = dataset.recipe
     if recipe == "address":
         recipe = fetched.sniffed(got[0].entry)
+        if recipe == "raw" and output.endswith(".h5ad"):
+            dataset = dataclasses.replace(dataset, recipe="text")
+            recipe = "text"
     if recipe == "raw":
         if how.modality:
             raise DataError("is no cells: --modality does not apply", file=dataset.name)

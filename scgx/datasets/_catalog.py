@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scgx import registry
+from scgx.datasets import _cellbrowser
 from scgx.datasets._dataset import Dataset, File
 from scgx.errors import InputError, UsageError
 
@@ -36,6 +37,8 @@ def load(name: str) -> Dataset:
     """The dataset of that name; an unknown one is a `UsageError` that suggests the nearest."""
     if name in _table():
         return _table()[name]
+    if name.startswith(_cellbrowser.PREFIX):
+        return _cellbrowser.dataset(name)
     if name not in registry.names("datasets"):
         raise UsageError(f"no dataset named {name!r}", fix=_suggest(name))
     found = registry.load("datasets", name).DATASET

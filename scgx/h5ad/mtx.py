@@ -10,7 +10,7 @@ written as they are read; in any other order they are sorted on disk. Integers s
 value is exact: 64 bits are used where 32 do not hold it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,24 +43,33 @@ class _Shuffled(Exception):
     """The lines do not come cell by cell."""
 
 
-def write_mtx(files: Files, name: str, memory: int, made: Path) -> None:
+def write_mtx(
+    files: Files,
+    name: str,
+    memory: int,
+    made: Path,
+    *,
+    obs: Callable[[Array], Frame] | None = None,
+) -> None:
     """Matrix, features and barcodes as an h5ad of cells x features; all memory use is bounded.
 
-    Raises InputError (3) with the number of the line that is wrong, DataError (4) for a matrix of a
-    kind that no cells come in.
+    `obs` makes the table of cells from their names (without it the names alone are written). Raises
+    InputError (3) with the number of the line that is wrong, DataError (4) for a matrix of a kind
+    that no cells come in.
     """
     with open_plain(files.matrix, name) as file:
         header = read_header(file, name)
     features, cells = read_lines(files.features, name), read_lines(files.barcodes, name)
     features, cells, turned = _fitted(header, features, cells, name)
-    var, obs = features_of(features), Frame(words_of(cells))
+    var, names = features_of(features), words_of(cells)
+    table = Frame(names) if obs is None else obs(names)
     kind, width, ordered = "f" if header.field == "real" else "i", 4, True
     while True:
         dtype = np.dtype(f"{kind}{width}")
         reading = _Reading(Lines(files.matrix, name, header, dtype), turned=turned)
         try:
             with create(made) as out:
-                out.frame("obs", obs)
+                out.frame("obs", table)
                 out.frame("var", var)
                 with out.matrix("X", len(var), dtype) as append:
                     for block in reading.in_order() if ordered else reading.sorted_rows(memory):

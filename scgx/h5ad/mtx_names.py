@@ -16,6 +16,7 @@ from scgx.errors import DataError, InputError
 from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.names import make_unique
+from scgx.h5ad.text_header import identities
 from scgx.progress import warn
 
 _FEATURES = ("features", "genes", "gene", "peaks")
@@ -109,9 +110,11 @@ def features_of(lines: Table) -> Frame:
     """id, symbol (`gene_name`), type and, from Cell Ranger ARC, the place of every feature."""
     width = min(map(len, lines), default=1)
     fields = list(zip(*(line[:width] for line in lines), strict=True)) or [()]
-    frame = Frame(_unique(list(fields[0]), "feature ids"))
-    if width > 1:
-        frame = frame.with_column("gene_name", np.array(fields[1], dtype=object))
+    ids, symbols = identities(np.array(fields[0], dtype=object))  # UCSC writes ENSG1|SYMBOL
+    frame = Frame(_unique(ids.tolist(), "feature ids"))
+    if width > 1 or symbols is not None:
+        names = np.array(fields[1], dtype=object) if symbols is None else symbols
+        frame = frame.with_column("gene_name", names)
     kinds = fields[2] if width > 2 else [WORDS["rna"]] * len(lines)
     frame = frame.with_column("feature_types", categorical(kinds))
     if width > 5 and all(re.fullmatch("[0-9]*", word) for word in (*fields[4], *fields[5])):

@@ -159,3 +159,37 @@ def test_a_text_set_with_a_table_of_other_cells_is_refused(web, tmp_path, monkey
     assert ended.code == 4, ended.err
     assert "meta" in ended.line()
     assert not (tmp_path / "a.h5ad").exists()
+
+
+def test_any_set_of_the_cell_browser_is_fetched_by_its_place_there(web, tmp_path, monkeypatch, run):
+    monkeypatch.setenv("SCGX_BASE_URLS", f"https://cells.ucsc.edu={web.base}")
+    matrix = gzip.compress(b"gene\tc1\tc2\nA\t1\t2\nB\t3\t4\n")
+    web.url("/a/b/exprMatrix.tsv.gz", web.serve(matrix))
+    web.url("/a/b/meta.tsv", web.serve(b"cell\tkind\nc2\tx\n"))
+    ended = run("fetch", "ucsc:a/b", "-o", tmp_path / "a.h5ad")
+    assert ended.code == 0, ended.err
+    np.testing.assert_array_equal(dense(tmp_path / "a.h5ad"), [[1, 3], [2, 4]])
+    assert run("fetch", "ucsc:../b", "-q").code == 2
+
+
+def test_a_set_that_is_no_text_is_looked_for_as_matrix_market(web, tmp_path, monkeypatch, run):
+    monkeypatch.setenv("SCGX_BASE_URLS", f"https://cells.ucsc.edu={web.base}")
+    monkeypatch.setenv("SCGX_TRIES", "1")
+    text = b"%%MatrixMarket matrix coordinate integer general\n2 2 2\n1 1 5\n2 2 7\n"
+    pages = {"matrix.mtx": text, "features.tsv": b"E1|A\nE2|B\n", "barcodes.tsv": b"c1\nc2\n"}
+    for name, body in pages.items():
+        web.url(f"/big/{name}.gz", web.serve(gzip.compress(body)))
+    web.url("/big/meta.tsv", web.serve(b"cell\tkind\nc2\tx\nc1\ty\n"))
+    ended = run("fetch", "ucsc:big", "-o", tmp_path / "a.h5ad")
+    assert ended.code == 0, ended.err
+    np.testing.assert_array_equal(dense(tmp_path / "a.h5ad"), [[5, 0], [0, 7]])
+    with open_cells(tmp_path / "a.h5ad") as cells:
+        assert cells.obs.strings("kind").tolist() == ["y", "x"]
+    assert run("fetch", "ucsc:nowhere", "-q", "-o", tmp_path / "b.h5ad").code == 5
+
+
+def test_a_text_at_any_address_becomes_h5ad_where_that_is_the_output(web, tmp_path, run):
+    url = web.url("/x.tsv.gz", web.serve(gzip.compress(b"gene\tc1\tc2\nA\t1\t2\nB\t3\t4\n")))
+    ended = run("fetch", url, "-o", tmp_path / "a.h5ad")
+    assert ended.code == 0, ended.err
+    np.testing.assert_array_equal(dense(tmp_path / "a.h5ad"), [[1, 3], [2, 4]])

@@ -170,6 +170,14 @@ def test_a_line_of_titles_is_understood_and_places_of_peaks_are_kept(tmp_path, c
     assert var.strings("chrom").tolist() == ["chr1", "chr2"]
 
 
+def test_ids_and_symbols_in_one_name_are_told_apart(tmp_path):
+    path = folder(tmp_path / "m", files.counts(3, (20, 2)))
+    (path / "features.tsv").write_text("ENSG00000000003|TSPAN6\nENSG00000000005|TNMD\n")
+    _, _, var = read(path)
+    assert var.index.tolist() == ["ENSG00000000003", "ENSG00000000005"]
+    assert var.strings("gene_name").tolist() == ["TSPAN6", "TNMD"]
+
+
 def test_a_folder_by_genome_asks_which(tmp_path, real_data):
     inner = real_data / "compat-10x" / FOLDERS[1]
     for genome in ("hg19", "mm10"):
