@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scgx import cli, registry
 from scgx.learn import config
+from scgx.learn.model import learns_labels, parts_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -95,14 +96,26 @@ def models() -> str:
     for name in registry.names("models"):
         module = registry.load("models", name)
         paragraphs = (module.__doc__ or "").strip()
-        ways = f"{', '.join(sorted(module.FROM))} to {', '.join(sorted(module.TO))}"
-        parts.append(f"\n## {name}\n\n{paragraphs}\n\nFrom {ways}.\n")
-        rows = config.describe(module.Config)
-        if rows:
-            parts.append("\n| knob | type | default | what |\n|---|---|---|---|\n")
-            for row in rows:
-                cells = " | ".join(str(cell).replace("|", "\\|") for cell in row)
-                parts.append(f"| {cells} |\n")
+        parts.append(f"\n## {name}\n\n{paragraphs}\n")
+        if module.TO:
+            ways = f"{', '.join(sorted(module.FROM))} to {', '.join(sorted(module.TO))}"
+            parts.append(f"\nFrom {ways}.\n" + knobs(module.Config))
+        if learns_labels(module):
+            told = ", ".join(sorted(module.LABELS))
+            settings = parts_for(module, labels=True).config
+            parts.append(f"\nLabels (`--label`) from {told}.\n" + knobs(settings))
+    return "".join(parts)
+
+
+def knobs(kind: type) -> str:
+    """A table of the settings of a model; nothing where there are none."""
+    rows = config.describe(kind)
+    if not rows:
+        return ""
+    parts = ["\n| knob | type | default | what |\n|---|---|---|---|\n"]
+    for row in rows:
+        cells = " | ".join(str(cell).replace("|", "\\|") for cell in row)
+        parts.append(f"| {cells} |\n")
     return "".join(parts)
 
 
