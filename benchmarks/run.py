@@ -33,6 +33,7 @@ def main() -> None:
         "filter-chrom, plain": ["filter_chrom.py", "--cells", str(cells), *repeats],
         "filter-chrom, gzip": ["filter_chrom.py", "--gzip", "--cells", str(cells // 2), *repeats],
         "loaders": ["loaders.py", "--cells", str(cells), *repeats, *peer],
+        "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats],
         "annotation": ["annotation.py", "--genes", str(genes), *repeats],
     }.items():
         print(f"\n== {title}", flush=True)

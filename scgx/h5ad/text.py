@@ -29,6 +29,7 @@ from scgx.progress import bar, say
 
 Obs = Callable[[np.ndarray], Frame]
 _FIRST = 2  # the number of the first line of values
+_ROWS = 64 << 20  # larger ranges of cells leave the processor's caches, and gain nothing
 
 
 class Kind(NamedTuple):
@@ -114,7 +115,7 @@ def to_h5ad(
             out.frame("var", _genes(words, name))
             dtype = kind.dtype
             with out.matrix("X", len(words), dtype) as append:
-                for block in ahead(spill.rows(memory // 4)):
+                for block in ahead(spill.rows(min(memory // 4, _ROWS))):
                     append(block.astype(dtype, copy=False))
             if finish is not None:
                 finish(out)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from scgx.errors import InputError
-from scgx.h5ad import sniff
+from scgx.h5ad import sniff, text_stream
 from scgx.h5ad.names import make_unique
 from scgx.progress import warn
 
@@ -46,12 +46,17 @@ class Layout:
 
 
 def begin(pieces: Iterator[bytes], most: int, name: str) -> tuple[Layout, Iterator[bytes]]:
-    """The layout of a text, and its bytes from the second line on. InputError for what is none."""
+    """The layout of a text, and its bytes from the second line on.
+
+    `most`: bytes of the first two lines. InputError (3) for what is no matrix.
+    """
     start = b""
     for piece in pieces:
         start += piece
-        if start.count(b"\n") > 1 or len(start) > most:
+        if start.count(b"\n") > 1:
             break
+        if len(start) > most:
+            raise text_stream.too_long(most, name)
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError("is UTF-16", fix="iconv -f UTF-16 -t UTF-8", file=name)
     kind = sniff.text_kind(start[:4096])
@@ -151,13 +156,9 @@ def report_repeats(names: Sequence[Any], what: str, place: str, first: int) -> i
 
     `place`: "line" or "column"; `first`: the number of the first name.
     """
-    if len(set(names)) == len(names):
+    again = _repeats(names)
+    if not again:
         return 0
-    seen: dict[Any, int] = {}
-    again = []
-    for i, word in enumerate(names):
-        if seen.setdefault(word, i) != i:
-            again.append((seen[word], i))
     one, other = again[0]
     word = names[one]
     shown = word.decode("utf-8", "replace") if isinstance(word, bytes) else word
@@ -165,6 +166,19 @@ def report_repeats(names: Sequence[Any], what: str, place: str, first: int) -> i
     more = f", and {len(again) - 1:,} others repeat too" if len(again) > 1 else ""
     warn(f"{where}{more}")
     return len(again)
+
+
+def _repeats(names: Sequence[Any]) -> list[tuple[int, int]]:
+    """Where names occur first and again. Millions are compared by their hashes, in little memory."""
+    codes = np.fromiter(map(hash, names), dtype=np.int64, count=len(names))
+    order = np.argsort(codes, kind="stable")
+    alike = np.flatnonzero(codes[order[1:]] == codes[order[:-1]])
+    seen: dict[Any, int] = {}
+    again = []
+    for i in sorted({*order[alike].tolist(), *order[alike + 1].tolist()}):
+        if seen.setdefault(names[i], i) != i:
+            again.append((seen[names[i]], i))
+    return again
 
 
 def with_suffixes(names: np.ndarray, what: str, place: str, first: int) -> np.ndarray:
@@ -177,7 +191,8 @@ def with_suffixes(names: np.ndarray, what: str, place: str, first: int) -> np.nd
 
 def report_dates(names: np.ndarray, first: int) -> None:
     """Say which genes a spreadsheet has turned into dates (MARCH1 into 1-Mar)."""
-    dates = [i for i, name in enumerate(names.tolist()) if _DATE.fullmatch(name)]
+    short = (i for i, name in enumerate(names.tolist()) if "-" in name[1:3])
+    dates = [i for i in short if _DATE.fullmatch(names[i])]
     if dates:
         one = f"{names[dates[0]]!r} on line {dates[0] + first:,}"
         warn(f"{len(dates):,} genes look like dates, as a spreadsheet makes of MARCH1: {one}")
@@ -188,6 +203,8 @@ def identities(names: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
     Where nine names in ten are such pairs, one that is not keeps its name as both.
     """
+    if sum("|" in name for name in names[:100].tolist()) < 0.5 * len(names[:100]):
+        return names, None
     pairs = [name.split("|") for name in names.tolist()]
     side = next((side for side in (0, 1) if _mostly_ids(pairs, side)), None)
     if side is None:

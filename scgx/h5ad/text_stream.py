@@ -16,6 +16,7 @@ from isal.igzip_lib import IsalError
 
 from scgx.errors import InputError, MachineError
 from scgx.h5ad import sniff
+from scgx.progress import warn
 
 _HEAD = 4096
 _SIP = 4096  # packed bytes at a time: of zstd, even a bomb makes no more than 128 MiB of these
@@ -103,15 +104,16 @@ def blocks(
     size = max(1 << 18, min(memory // 96, 4 << 20), min(32 * line, memory // 32))
     row, held = 0, b""
     for block in _lines(pieces, size, memory // 8, name):
+        if not held and not block.endswith((b"\n\n", b"\n\r\n")) and len(block) > 2:
+            yield block, row
+            row += block.count(b"\n")
+            continue
+        held += block
         whole = held.rstrip(b"\r\n")
         if whole:
             yield whole + b"\n", row
             row += whole.count(b"\n") + 1
             held = held[held.index(b"\n", len(whole)) + 1 :]
-        held += block
-    whole = held.rstrip(b"\r\n")
-    if whole:
-        yield whole + b"\n", row
 
 
 def _lines(pieces: Iterator[bytes], size: int, most: int, name: str) -> Iterator[bytes]:
@@ -130,9 +132,15 @@ def _lines(pieces: Iterator[bytes], size: int, most: int, name: str) -> Iterator
         parts.append(piece[cut:])
         held += len(parts[-1])
         if held > most:
-            raise MachineError(
-                f"holds a line of over {most:,} bytes", fix="raise --memory", file=name
-            )
+            raise too_long(most, name)
     rest = b"".join(parts)
+    if rest and not rest.endswith(b"\n"):
+        warn(f"{name}: the last line has no end: is the file whole?")
+        rest += b"\n"
     if rest:
-        yield rest if rest.endswith(b"\n") else rest + b"\n"
+        yield rest
+
+
+def too_long(most: int, name: str) -> MachineError:
+    """The error for a line that the budget does not hold."""
+    return MachineError(f"holds a line of over {most:,} bytes", fix="raise --memory", file=name)

@@ -3,6 +3,7 @@
 Numbers are written as the shortest text that reads back as the same number of the same kind.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from scgx.h5ad.blocks import Block
 from scgx.h5ad.cells import Cells
 from scgx.progress import bar
 
+_BLOCK = 1 << 20
+
 
 def write_text(
     cells: Cells, out_path: Path, *, memory: int, separator: bytes, packed: bool = False
@@ -21,35 +24,40 @@ def write_text(
     matrix = cells.matrix("X")
     if matrix.dtype.kind not in "biuf":
         raise InputError(f"X holds {matrix.dtype}, which is not written as text", file=cells.name)
-    mark = separator.decode()
     pack = igzip.compress if packed else bytes
     with open(out_path, "wb") as out, bar("writing", cells.n_obs) as advance:
-        names = [spelled(name, mark) for name in cells.var_names.tolist()]
-        out.write(pack((mark.join(["", *names]) + "\n").encode()))
-        for block in cells.blocks("X", memory=memory // 16):
-            first = cells.obs_names[block.start :].tolist()
-            lines = [
-                mark.join([spelled(name, mark), *words]) + "\n"
-                for name, words in zip(first, _rows(block))
-            ]
-            out.write(pack("".join(lines).encode()))
-            advance(len(lines))
+        lines, held = [], 0
+        for line in _lines(cells, separator.decode(), min(memory // 64, _BLOCK)):
+            lines.append(line)
+            held += len(line)
+            if held >= _BLOCK:
+                out.write(pack(b"".join(lines)))
+                advance(len(lines))
+                lines, held = [], 0
+        out.write(pack(b"".join(lines)))
 
 
-def _rows(block: Block) -> list[list[str]]:
+def _lines(cells: Cells, mark: str, memory: int) -> Iterator[bytes]:
+    """The first line, then one per row."""
+    names = [spelled(name, mark) for name in cells.var_names.tolist()]
+    yield (mark.join(["", *names]) + "\n").encode()
+    for block in cells.blocks("X", memory=memory):
+        for name, words in zip(cells.obs_names[block.start :].tolist(), _rows(block)):
+            yield (mark.join([spelled(name, mark), *words]) + "\n").encode()
+
+
+def _rows(block: Block) -> Iterator[list[str]]:
     """The values of each row as text."""
     if isinstance(block.X, np.ndarray):
-        return [_words(row) for row in block.X]
-    rows = []
-    indptr = block.X.indptr
+        yield from map(_words, block.X)
+        return
+    indptr, indices, words = block.X.indptr.tolist(), block.X.indices, _words(block.X.data)
     zero = _words(np.zeros(1, dtype=block.X.dtype))[0]
-    words = _words(block.X.data)
-    for start, stop in zip(indptr[:-1].tolist(), indptr[1:].tolist()):
+    for start, stop in zip(indptr, indptr[1:]):
         row = [zero] * block.X.shape[1]
-        for column, word in zip(block.X.indices[start:stop].tolist(), words[start:stop]):
+        for column, word in zip(indices[start:stop].tolist(), words[start:stop]):
             row[column] = word
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _words(values: np.ndarray) -> list[str]:
