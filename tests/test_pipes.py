@@ -17,6 +17,8 @@ COMMANDS = {
     "split": ["split", "--by", "donor"],
     "normalize": ["normalize", "--modality", "rna"],
     "annotate-coords": ["annotate-coords", "--no-sort"],
+    "qc": ["qc", "--min-genes", "q10", "--min-cells", "2"],
+    "hvg": ["hvg", "--n", "4", "--flavor", "pearson"],
 }
 
 
