@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from scgx import progress
-from scgx.cells import annotate, coordinates, paired
+from scgx.cells import annotate, coordinates, gene_tables, paired
 from scgx.cells.fetched_parts import Got, of_mtx, of_text
 from scgx.datasets import _cache, _content, _unpack
 from scgx.datasets._cache import Entry
 from scgx.datasets._dataset import Dataset
 from scgx.errors import DataError, InputError
-from scgx.genome import annotation
 from scgx.h5ad import history, stack, streams, units
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, parse_modality, present
@@ -151,7 +150,7 @@ def _placed(var: Frame, genes: Entry | None, dataset: Dataset) -> Frame:
     """var with coordinates from the annotation."""
     if genes is None:
         return var
-    table = annotation.read(genes.path, name=dataset.annotation)
+    table = gene_tables.read(genes.path, name=dataset.annotation)
     places, report = annotate.annotate(var, coordinates.from_table(var), table)
     known = report.by_id + report.by_symbol
     progress.say(f"coordinates of {known:,} of {report.genes:,} genes from {dataset.annotation}")

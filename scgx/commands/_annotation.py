@@ -39,10 +39,10 @@ def located(path: str | None, fetched: str | None) -> Iterator[streams.Source | 
 
 
 def read(src: streams.Source, start_base: int | None = None) -> Genes:
-    """The genes of a GTF, GFF, BED or table."""
-    from scgx.genome import annotation
+    """The genes of a GTF, GFF, BED or table; a large one is parsed once and kept in the cache."""
+    from scgx.cells import gene_tables
 
-    return annotation.read(src.path, name=src.name, start_base=start_base)
+    return gene_tables.read(src.path, name=src.name, start_base=start_base)
 
 
 def cached(name: str) -> Path | None:

@@ -5,6 +5,7 @@
     urls/KEY.json            which content an address had
     partial/KEY.part .json   what has arrived of a download, and of what; .bad: refused bytes
     partial/KEY.lock         held (flock) while somebody downloads
+    genes/KEY.npz            what was read out of a large annotation (`cells/gene_tables`)
 
 An entry is used when its size and time stamp are those that were noted; otherwise, and under
 `--verify`, its hash is computed again, and bytes that have changed are put aside. The folder is the
@@ -118,6 +119,12 @@ class Cache:
 
     def _place(self, digest: str) -> Path:
         return self.root / "sha256" / digest[:2] / digest
+
+    def folder(self, name: str) -> Path:
+        """A folder of its own for something else that is kept; as private as the others."""
+        path = self.root / name
+        _make(path)
+        return path
 
     def partial(self, key: str) -> Path:
         """Where a download in progress lies; `key` is ours (a hash), never a server's name."""
