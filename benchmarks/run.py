@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--scale 0.2] [--repeats 3] [--peer PYTHON ...]
 
-The scale is that of the files that are made: 1 is 200,000 cells x 20,000 features (1.9 GB) and an
-annotation of GENCODE's size. Seconds depend on the machine and on who else uses it; the ratios,
+The scale is that of the files that are made: 1 is 200,000 cells x 20,000 features (1.9 GB), a text of
+20,000 x 20,000 (0.8 GB) and an annotation of GENCODE's size. Seconds depend on the machine and on who else uses it; the ratios,
 measured in turns in one run, are what counts.
 """
 
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=0.2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peer", action="append", default=[], help="a Python with other loaders")
+    parser.add_argument("--peer", action="append", default=[], help="a Python with other peers")
     options = parser.parse_args()
     cells = max(1000, int(200_000 * options.scale))
     genes = max(1000, int(62_000 * options.scale))
@@ -33,7 +33,7 @@ def main() -> None:
         "filter-chrom, plain": ["filter_chrom.py", "--cells", str(cells), *repeats],
         "filter-chrom, gzip": ["filter_chrom.py", "--gzip", "--cells", str(cells // 2), *repeats],
         "loaders": ["loaders.py", "--cells", str(cells), *repeats, *peer],
-        "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats],
+        "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats, *peer],
         "annotation": ["annotation.py", "--genes", str(genes), *repeats],
     }.items():
         print(f"\n== {title}", flush=True)

@@ -1,13 +1,13 @@
 """Turn a text matrix of genes x cells, beside what people use today.
 
     python benchmarks/transpose.py [--genes 20000] [--cells 3000] [--memory 1G] [--repeats 3]
-                                   [--peers PYTHON]
+                                   [--peer PYTHON ...]
 
 Makes a TSV of counts (20,000 x 3,000 are 120 MB, 20,000 x 20,000 are 0.8 GB), then runs in turns and
 each in a fresh process: text to text with `scgx transpose`, `datamash transpose` and polars; text to a
 sparse h5ad with `scgx transpose` and with blocks of pyarrow. Text has to be equal to datamash's to the
-byte, matrices in every value. `--peers` is a Python that has polars, pyarrow, scipy and h5py, where
-this one has not; what is missing is said. The goals: 5 x datamash and 3 x polars with a tenth of
+byte, matrices in every value. `--peer` names another Python to look for polars and pyarrow in (with
+scipy and h5py); what is missing is said. The goals: 5 x datamash and 3 x polars with a tenth of
 their memory, 2 x pyarrow.
 """
 
@@ -92,10 +92,12 @@ def same_matrix(one: Path, other: Path) -> bool:
         )
 
 
-def has(python: str, *modules: str) -> bool:
-    """Can that Python import these?"""
+def python_with(pythons: list[str], *modules: str) -> str | None:
+    """The first Python that can import these."""
     code = "import " + ", ".join(modules)
-    return subprocess.run([python, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+    quiet = {"stderr": subprocess.DEVNULL}
+    found = (p for p in pythons if subprocess.run([p, "-c", code], **quiet).returncode == 0)
+    return next(found, None)
 
 
 def compare(
@@ -132,7 +134,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=3_000)
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peers", default=os.environ.get("SCGX_PEERS", sys.executable))
+    parser.add_argument("--peer", action="append", default=[], help="another Python to look in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "matrix.tsv"
@@ -159,13 +161,14 @@ def main() -> None:
             text["datamash"] = (["datamash", "transpose", out("datamash.tsv")], path)
         else:
             missing.append("datamash")
-        if has(options.peers, "polars"):
-            words = [options.peers, "-c", POLARS, str(path), out("polars.tsv")]
+        pythons = [sys.executable, *options.peer]
+        if python := python_with(pythons, "polars"):
+            words = [python, "-c", POLARS, str(path), out("polars.tsv")]
             text["polars"] = (words, None)
         else:
             missing.append("polars")
-        if has(options.peers, "pyarrow", "scipy", "h5py"):
-            words = [options.peers, "-c", PYARROW, str(path), out("pyarrow.h5ad")]
+        if python := python_with(pythons, "pyarrow", "scipy", "h5py"):
+            words = [python, "-c", PYARROW, str(path), out("pyarrow.h5ad")]
             sparse["pyarrow blocks"] = (words, None)
         else:
             missing.append("pyarrow")
