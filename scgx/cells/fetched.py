@@ -150,7 +150,7 @@ def _placed(var: Frame, genes: Entry | None, dataset: Dataset) -> Frame:
     """var with coordinates from the annotation."""
     if genes is None:
         return var
-    table = gene_tables.read(genes.path, name=dataset.annotation)
+    table = gene_tables.read(genes.path, name=str(dataset.annotation))
     places, report = annotate.annotate(var, coordinates.from_table(var), table)
     known = report.by_id + report.by_symbol
     progress.say(f"coordinates of {known:,} of {report.genes:,} genes from {dataset.annotation}")
