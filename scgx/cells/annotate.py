@@ -37,6 +37,7 @@ class Report:
     unplaced: int = 0
     share: float = 1.0  # of the genes, known to the annotation
     how: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    symbols: np.ndarray | None = None  # of genes that have an id only; None where all have names
 
 
 def annotate(
@@ -85,8 +86,21 @@ def annotate(
         unplaced=int((~result.placed).sum()),
         share=matched.share,
         how=how,
+        symbols=_symbols(var, rows, matched, genes),
     )
     return result, report
+
+
+def _symbols(
+    var: Frame, rows: np.ndarray, matched: identity.Matched, genes: Genes
+) -> np.ndarray | None:
+    """The annotation's symbol of every gene that it knows, where the file has ids and nothing else."""
+    if len(gene_names(var)) > 1 or not matched.count(identity.BY_ID):
+        return None
+    symbols = np.full(len(var), "", dtype=object)
+    hit, at = rows[matched.row >= 0], matched.row[matched.row >= 0]
+    symbols[hit] = genes.gene_name[at]
+    return symbols
 
 
 def _places(n: int, rows: np.ndarray, matched: identity.Matched, genes: Genes) -> Coordinates:

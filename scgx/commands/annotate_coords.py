@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scgx.cells.coordinates import Coordinates, Found
     from scgx.genome.annotation import Genes
     from scgx.h5ad.cells import Cells
+    from scgx.h5ad.frame import Frame
 
 PANEL = "shape"
 
@@ -75,7 +76,7 @@ def annotate_coords(
     Writes chrom, start, end (0-based, half-open), strand and tss into var. Ensembl ids match
     without their version, then symbols. What a file has already stays unless --overwrite. Features
     are sorted in genome order within each modality; those without a place come last, with chrom
-    missing and start -1.
+    missing and start -1. Genes that have an Ensembl id only gain their symbol as gene_name.
 
     Example:
     scgx fetch demo | scgx annotate-coords > placed.h5ad
@@ -113,7 +114,10 @@ def annotate_coords(
         if table is not None:
             _write_report(table.path, cells, places, result)
         like = None if dst.piped else cells
-        _write(cells, dst.path, like, places, assembly, sort=sort, history=history)
+        var = cells.var
+        if result.symbols is not None:
+            var = var.with_column("gene_name", result.symbols)
+        _write(cells, dst.path, like, (var, places), assembly, sort=sort, history=history)
 
 
 def _assembly(
@@ -157,6 +161,8 @@ def _say(
         _name("ambiguous, several loci: no place", result.ambiguous)
         _name("unmatched", result.unmatched)
         _name(f"lie elsewhere in the annotation, {outcome}", result.disagree)
+    if result.symbols is not None:
+        progress.say("genes have ids only: var gains their symbols as gene_name")
     if result.from_names:
         progress.say(f"{result.from_names:,} features placed by their names")
     if result.unplaced:
@@ -233,7 +239,7 @@ def _write(
     cells: Cells,
     path: Path,
     like: Cells | None,
-    places: Coordinates,
+    features: tuple[Frame, Coordinates],
     assembly: str,
     *,
     sort: bool,
@@ -247,8 +253,9 @@ def _write(
     from scgx.h5ad.select import select_columns
     from scgx.h5ad.writer import create
 
-    kinds = modalities(cells.var)
-    var = with_columns(cells.var, places, kinds)
+    var, places = features
+    kinds = modalities(var)
+    var = with_columns(var, places, kinds)
     order: np.ndarray = genome_order(places, kinds) if sort else np.arange(len(var))
     with create(path, like=like) as out:
         if (np.diff(order) > 0).all():

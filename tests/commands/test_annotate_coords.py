@@ -241,3 +241,14 @@ def test_a_file_of_an_old_anndata_keeps_what_is_aligned(real_data, tmp_path):
         assert after.var_names.tolist() == names[::-1].tolist()
         assert np.array_equal(after.h5["varm/PCs"][:], loadings[::-1], equal_nan=True)
         assert np.array_equal(after.h5["obsm/X_umap"][:], embedding)
+
+
+def test_genes_with_ids_only_gain_symbols(tmp_path):
+    (tmp_path / "g.gtf").write_text(GTF)
+    ids = ["ENSG00000141510.3", "ENSG00000229807", "ENSG00000000001"]
+    cells = anndata.AnnData(np.ones((2, 3), np.float32), var=pd.DataFrame(index=ids))
+    cells.write_h5ad(tmp_path / "ids.h5ad")
+    scgx(
+        "annotate-coords", tmp_path / "ids.h5ad", "--gtf", tmp_path / "g.gtf", "-o", tmp_path / "o"
+    )
+    assert anndata.read_h5ad(tmp_path / "o").var["gene_name"].tolist() == ["TP53", "XIST", ""]
