@@ -27,7 +27,7 @@ from scgx.h5ad import pile
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import present
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.measured import PLACE, Measured, write_measured
+from scgx.h5ad.measured import PLACE, Measured, table_of, write_measured
 from scgx.h5ad.pile import Share, Target
 from scgx.h5ad.writer import Writer
 
@@ -168,14 +168,15 @@ def _cells(made: Plan) -> list[Cells]:
 
 def _inside(cells: Cells, name: str, options: Options) -> tuple[Array, Array, Array]:
     """The datasets that a file consists of, of which one each cell is, and what each measured."""
-    facts = cells.scgx.get(PLACE)
-    item = cells.h5.get(f"varm/{PLACE}")
-    if isinstance(facts, dict) and item is not None and facts.get("key") == options.key:
-        names = np.atleast_1d(np.asarray(facts["datasets"], dtype=object))
-        place = {str(word): code for code, word in enumerate(names)}
-        words = cells.obs.strings(options.key)
-        if set(words) <= set(place):
-            return names, np.array([place[word] for word in words]), item[()].astype(bool)
+    before = table_of(cells)
+    if before is not None and before.key == options.key:
+        return before.datasets, before.codes, before.mask
+    if before is not None and not before.mask.all():
+        raise DataError(
+            f"was stacked by obs[{before.key!r}]",
+            fix=f"--dataset-key {before.key}",
+            file=cells.name,
+        )
     if options.key in cells.obs:
         raise DataError(
             f"obs has a column {options.key!r} already",

@@ -34,10 +34,10 @@ def labels_of(files: Sequence[Cells], options: Options) -> tuple[list[Mapped | N
         if mapped.unmapped and rules:
             near = {word: nearest(word, rules) for word in mapped.unmapped}
             shown = [f"{w!r}" + (f" (did you mean {n!r}?)" if n else "") for w, n in near.items()]
-            doubts.append(f"{name}: {len(shown)} labels have no rule: {few(shown)}")
+            doubts.append(f"{name}: labels without a rule: {few(shown)}")
     if options.rules.unused:
         shown = [repr(rule) for rule in options.rules.unused]
-        doubts.append(f"{len(shown)} rules match no label: {few(shown)}")
+        doubts.append(f"rules that match no label: {few(shown)}")
     words = {word for one in found if one for word in one.words if word is not None}
     for group in alike(words):
         doubts.append(f"labels differ only in case: {', '.join(map(repr, group))}")

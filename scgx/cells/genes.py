@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from scgx.cells.coordinates import GENES, gene_names
-from scgx.errors import DataError
+from scgx.errors import DataError, InputError
 from scgx.genome import identity, peaks
 from scgx.genome.annotation import Genes
+from scgx.genome.lines import numbered
 from scgx.h5ad.features import modalities
 from scgx.h5ad.frame import Frame
 
@@ -26,6 +28,30 @@ Array = np.ndarray
 AS_WRITTEN, CLASH = "as written", "another feature of the file is this gene"
 CASE = "case ignored"
 _SEPARATORS = re.compile(r"[|;]")
+
+
+def read_symbols(path: Path, name: str) -> Genes:
+    """A table of Ensembl ids and symbols as an annotation without places; columns by what they hold.
+
+    Rows without an id (a header, `ENSGR...` of old tables) or a symbol tell nothing and are passed by.
+    InputError where that is all of them.
+    """
+    ids: list[str] = []
+    symbols: list[str] = []
+    for _number, line in numbered(path, name):
+        cells = [cell.strip() for cell in re.split(r"[\t,]", line)]
+        found = next((cell for cell in cells if identity.ensembl_id(cell)), "")
+        others = [cell for cell in cells if cell and cell != found]
+        if found and others:
+            ids.append(found)
+            symbols.append(others[0])
+    if not ids:
+        raise InputError("has no Ensembl ids", fix="two columns: id and symbol", file=name)
+    nowhere = np.full(len(ids), "", dtype=object)
+    apart = 2 * np.arange(len(ids))  # ids of one symbol are different places, for all that is known
+    words = (np.array(column, dtype=object) for column in (ids, symbols))
+    gene_id, gene_name = words
+    return Genes(gene_id, gene_name, nowhere, apart, apart + 1, nowhere, source=name)
 
 
 class Named(NamedTuple):

@@ -7,9 +7,11 @@ import numpy as np
 
 from scgx.cells import metadata, paired
 from scgx.cells.join import PREFIXES, merge_obs
+from scgx.errors import DataError
 from scgx.h5ad import mudata, stack
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
+from scgx.h5ad.measured import PLACE, Measured, table_of, write_measured
 from scgx.h5ad.stack import Layers, Part
 from scgx.h5ad.writer import Writer
 
@@ -82,19 +84,53 @@ def plan(cells: Sequence[Cells], options: Options, table: Frame | None, memory: 
 def write(out: Writer, made: Plan, memory: int, *, as_mudata: bool) -> list[str]:
     """Write all but history; returns what to say of what was left out."""
     parts, said = made.parts, []
+    measured = _measured(made)
     if as_mudata:
+        if measured is not None and not measured.mask.all():
+            raise DataError("h5mu does not say what each dataset measured", fix="--format h5ad")
         lost = mudata.write_mudata(out, parts, made.obs, made.var, memory)
     else:
         out.frame("obs", made.obs)
         out.frame("var", made.var)
         stack.write_matrices(out, parts, made.layers, memory)
         lost = stack.write_obsm(out, parts)
-    differ = stack.write_uns(out, parts, made.prefixes, () if made.split_kept else ("split",))
+    skip = (PLACE,) if made.split_kept else (PLACE, "split")
+    differ = stack.write_uns(out, parts, made.prefixes, skip)
+    if measured is not None and not as_mudata:
+        write_measured(out, measured)
+        lost = [name for name in lost if name != f"varm/{PLACE}"]
     if lost:
         said.append(f"left out, since it cannot be joined: {', '.join(lost)}")
     if differ:
         said.append(f"uns entries that differ got prefixes: {', '.join(differ)}")
     return said
+
+
+def _measured(made: Plan) -> Measured | None:
+    """What each dataset measured of all parts, where any was stacked of datasets; a part that was not
+    is one that all measured. DataError where the parts were stacked of different datasets.
+    """
+    found = [table_of(part.cells) for part in made.parts]
+    tables = [table for table in found if table is not None]
+    if not tables:
+        return None
+    first = tables[0]
+    order = first.datasets.tolist()
+    alike = all(t.key == first.key and set(t.datasets) == set(order) for t in tables)
+    if not alike or first.key not in made.obs:
+        raise DataError(
+            f"the files disagree on the datasets of their cells (obs[{first.key!r}])",
+            fix="join the files of each dataset, then scgx concat",
+        )
+    masks = []
+    for part, table in zip(made.parts, found, strict=True):
+        if table is None:
+            masks.append(np.ones((len(part.columns), len(order)), dtype=bool))
+        else:
+            place = [table.datasets.tolist().index(name) for name in order]
+            masks.append(table.mask[part.columns][:, place])
+    rows = next(p.rows for p, t in zip(made.parts, found, strict=True) if t is first)
+    return Measured(np.concatenate(masks), first.datasets, first.codes[rows], first.key)
 
 
 def with_metadata(cells: Cells, table: Frame, name: str) -> tuple[Frame, list[str]]:

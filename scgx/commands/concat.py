@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +50,10 @@ FetchedOpt = Annotated[
     str | None,
     typer.Option("--annotation", metavar="NAME", help="fetched: gencode-human, gencode-mouse"),
 ]
+SymbolsOpt = Annotated[
+    str | None,
+    typer.Option("--symbols", metavar="TABLE", help="gene ids and symbols, two columns of text"),
+]
 CaseOpt = Annotated[bool, typer.Option("--ignore-case", help="match symbols whatever their case")]
 MapOpt = Annotated[
     str | None,
@@ -77,6 +82,7 @@ def concat(
     peaks: PeaksOpt = None,
     gtf: GtfOpt = None,
     annotation: FetchedOpt = None,
+    symbols: SymbolsOpt = None,
     ignore_case: CaseOpt = False,
     label: opt.LabelOpt = None,
     label_map: MapOpt = None,
@@ -93,8 +99,8 @@ def concat(
     """Stack datasets of different cells, with genes and labels harmonised.
 
     `scgx concat a.h5ad b.h5ad -o ab.h5ad` keeps the genes that both have. Ensembl ids match without
-    their version; --gtf or --annotation finds the ids of symbols. Which dataset measured what is
-    kept in varm["measured"]: after --genes outer a gene that a dataset did not measure is absent,
+    their version; --gtf, --annotation or --symbols finds the ids of symbols. varm["measured"] says
+    which dataset measured what: after --genes outer a gene that one did not measure is absent there,
     not zero. --label-map brings obs[--label] to common labels and keeps the old ones in
     obs["LABEL_source"].
 
@@ -102,12 +108,13 @@ def concat(
     scgx fetch demo | scgx concat - --genes outer > stacked.h5ad
     """
     budget = parse_memory(memory)
-    _check_usage(files, gtf, annotation, label, label_map)
-    read = [name for name in (gtf, label_map) if name]
+    _check_usage(files, (gtf, annotation, symbols), label, label_map)
+    read = [name for name in (gtf, symbols, label_map) if name]
     streams.apart(report, output, *files, *read)
     streams.use_tmpdir(tmpdir)
     with ExitStack() as stack:
         table = stack.enter_context(_annotation.located(gtf, annotation))
+        pairs = stack.enter_context(streams.source(symbols)) if symbols else None
         sources = [stack.enter_context(streams.source(file)) for file in files]
         rules = stack.enter_context(streams.source(label_map)) if label_map else None
         panel = bed = None
@@ -119,6 +126,7 @@ def concat(
         sheet = stack.enter_context(streams.sink(report)) if report else None
 
         from scgx.cells import concat as engine
+        from scgx.cells import genes as naming
         from scgx.cells import label_map as labels
         from scgx.cells import peaks_union
         from scgx.cells.concat_parts import Options
@@ -145,6 +153,8 @@ def concat(
             ignore_case=ignore_case,
             annotation=_annotation.read(table) if table else None,
         )
+        if pairs is not None:
+            options = replace(options, annotation=naming.read_symbols(pairs.path, pairs.name))
         made = engine.plan(cells, options)
         for line in made.said:
             progress.say(line)
@@ -161,15 +171,14 @@ def concat(
 
 def _check_usage(
     files: list[str],
-    gtf: str | None,
-    annotation: str | None,
+    annotations: tuple[str | None, ...],
     label: str | None,
     label_map: str | None,
 ) -> None:
-    if [*files, gtf, label_map].count("-") > 1:
+    if [*files, *annotations, label_map].count("-") > 1:
         raise UsageError("- stands for stdin and can be named once")
-    if gtf and annotation:
-        raise UsageError("more than one annotation", fix="give --gtf or --annotation")
+    if sum(given is not None for given in annotations) > 1:
+        raise UsageError("more than one annotation", fix="give --gtf, --annotation or --symbols")
     if label_map and not label:
         raise UsageError("--label-map needs the column of the labels", fix="--label cell_type")
 

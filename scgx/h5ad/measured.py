@@ -72,6 +72,12 @@ def measured_of(cells: Cells) -> Measured | None:
     DataError where a cell's dataset is not among those of the table, InputError where the table
     does not fit the file.
     """
+    found = table_of(cells)
+    return None if found is None or found.mask.all() else found
+
+
+def table_of(cells: Cells) -> Measured | None:
+    """The same where all was measured, too; None for a file that was never stacked."""
     facts = cells.scgx.get(PLACE)
     item = cells.h5.get(f"varm/{PLACE}")
     if not isinstance(facts, dict) or not isinstance(item, h5py.Dataset):
@@ -84,9 +90,9 @@ def measured_of(cells: Cells) -> Measured | None:
             fix="make it again with scgx concat",
             file=cells.name,
         )
-    if mask.all():
-        return None
     key = str(facts.get("key", KEY))
+    if mask.all() and key not in cells.obs:
+        return None
     return Measured(mask, names, _codes(cells, key, names), key)
 
 

@@ -129,8 +129,45 @@ def test_what_was_stacked_before_keeps_its_datasets(scgx, tmp_path):
     assert (chained.varm["measured"] == direct.varm["measured"]).all()
     assert (chained.obs["dataset"].to_numpy() == direct.obs["dataset"].to_numpy()).all()
     np.testing.assert_array_equal(dense(chained.X), dense(direct.X))
+    words = ("--dataset-key", "study", "-o", tmp_path / "x.h5ad")
+    assert "--dataset-key dataset" in scgx("concat", tmp_path / "pq.h5ad", r, *words, code=4).err
     scgx("concat", tmp_path / "pq.h5ad", r, "-o", tmp_path / "inner.h5ad")
     assert anndata.read_h5ad(tmp_path / "inner.h5ad").var_names.tolist() == ["b"]
+
+
+def test_join_carries_who_measured_what(scgx, tmp_path):
+    rna = written(tmp_path, p=dataset(0, "ab", prefix="p"), q=dataset(1, "bc", prefix="q"))
+    scgx("concat", *rna, "--genes", "outer", "-o", tmp_path / "rna.h5ad")
+    peaks = dataset(5, ["chr1:1-9"], 60)
+    peaks.obs_names = anndata.read_h5ad(tmp_path / "rna.h5ad").obs_names
+    written(tmp_path, atac=peaks)
+    scgx("join", tmp_path / "atac.h5ad", tmp_path / "rna.h5ad", "-o", tmp_path / "both.h5ad")
+    with open_cells(tmp_path / "both.h5ad") as cells:
+        measured = measured_of(cells)
+        assert measured.mask.tolist() == [[1, 1], [1, 0], [1, 1], [0, 1]]
+        assert measured.codes.tolist() == [0] * 30 + [1] * 30
+    words = ("--format", "h5mu", "-o", tmp_path / "both.h5mu")
+    refused = scgx("join", tmp_path / "atac.h5ad", tmp_path / "rna.h5ad", *words, code=4)
+    assert "--format h5ad" in refused.err
+    other = dataset(5, ["chr1:1-9"], 60)
+    other.obs_names, other.obs["dataset"] = peaks.obs_names, "x"
+    written(tmp_path, atac=other)
+    refused = scgx("join", tmp_path / "atac.h5ad", tmp_path / "rna.h5ad", code=4)
+    assert "disagree on the datasets" in refused.err
+
+
+def test_a_table_of_ids_and_symbols_translates_too(scgx, tmp_path):
+    one = dataset(1, ["ENSG00000141510", "ENSG00000012048", "ENSG00000000001"])
+    two = dataset(2, ["BRCA1", "TP53", "TWICE"], prefix="b")
+    (tmp_path / "s.tsv").write_text(
+        "geneId\tsymbol\nENSG00000141510.9\tTP53\nENSGR0000012048.2\tBRCA1\n"
+        "ENSG00000012048.2\tBRCA1\nENSG00000000001.1\tTWICE\nENSG00000000002.1\tTWICE\n"
+    )
+    paths = written(tmp_path, one=one, two=two)
+    ended = scgx("concat", *paths, "--symbols", tmp_path / "s.tsv", "-o", tmp_path / "o.h5ad")
+    made = anndata.read_h5ad(tmp_path / "o.h5ad")
+    assert made.var["gene_name"].tolist() == ["TP53", "BRCA1"]
+    assert "2 by symbol, 1 ambiguous" in ended.err
 
 
 def test_versions_and_both_names_of_a_gene_are_one_gene(scgx, tmp_path):
@@ -200,7 +237,7 @@ def test_labels_are_mapped_dropped_and_reported(scgx, tmp_path):
     }  # fmt: skip
     assert made["label_source"].value_counts()["b cells"] == 10
     assert "'Progenitor' (did you mean 'Progenitors'?)" in ended.err
-    assert "1 rules match no label: 'Progenitors'" in ended.err
+    assert "rules that match no label: 'Progenitors'" in ended.err
     assert "differ only in case: 'T', 't'" in ended.err and "10 dropped by their label" in ended.err
     lines = report.read_text().splitlines()
     assert "two\tlabel\tjunk\t\tdropped\t10" in lines
