@@ -3,8 +3,8 @@
     python benchmarks/run.py [--scale 0.2] [--repeats 3] [--peer PYTHON ...]
 
 The scale is that of the files that are made: 1 is 200,000 cells x 20,000 features (1.9 GB), a text of
-20,000 x 20,000 (0.8 GB) and an annotation of GENCODE's size. Seconds depend on the machine and on who else uses it; the ratios,
-measured in turns in one run, are what counts.
+20,000 x 20,000 (0.8 GB) and an annotation of GENCODE's size. Seconds depend on the machine and on who
+else uses it; the ratios, measured in turns in one run, are what counts.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ def make(path: Path, genes: int, cells: int) -> None:
                 file.write(b"ENSG%011d\t" % (start + i) + line + b"\n")
 
 
-def measure(command: list[str], source: Path | None) -> tuple[float, float]:
-    """Wall seconds and peak MiB of a process that has to succeed; `source` is its stdin."""
+def measure(command: list[str], source: Path | None) -> tuple[float, float, float]:
+    """Wall and CPU seconds and peak MiB of a process that has to succeed; `source` is its stdin."""
     output = command.pop() if source else os.devnull  # a filter: its output is the last word
     with open(source or os.devnull, "rb") as stdin, open(output, "wb") as stdout:
         began = time.perf_counter()
@@ -80,7 +80,8 @@ def measure(command: list[str], source: Path | None) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"failed: {command}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    cpu = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - began, cpu, usage.ru_maxrss / 1024
 
 
 def same_matrix(one: Path, other: Path) -> bool:
@@ -107,7 +108,7 @@ def compare(
     same: Callable[[Path, Path], bool],
 ) -> None:
     """Run in turns, the first being ours; print medians, ratios and peaks; results must agree."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, (command, source) in commands.items():
             found[name].append(measure(list(command), source))
@@ -116,14 +117,13 @@ def compare(
         if not same(outputs[0], other):
             raise SystemExit(f"{outputs[0].name} and {other.name} differ")
     print(title)
-    ours = statistics.median(wall for wall, _ in next(iter(found.values())))
-    least = max(peak for _, peak in next(iter(found.values())))
+    base = np.array(found["scgx transpose"])
     for name, runs in found.items():
-        wall = statistics.median(wall for wall, _ in runs)
-        peak = max(peak for _, peak in runs)
+        wall, cpu, peak = (statistics.median(column) for column in zip(*runs))
+        ratio = wall / np.median(base[:, 0]), peak / np.median(base[:, 2])
         print(
-            f"  {name:18} {wall:6.2f} s  {wall / ours:5.2f} x  "
-            f"{peak:6.0f} MiB  {peak / least:5.2f} x"
+            f"  {name:16} {wall:6.2f} s {ratio[0]:5.2f} x {cpu:7.2f} CPU s "
+            f"{peak:7.0f} MiB {ratio[1]:5.2f} x"
         )
 
 
