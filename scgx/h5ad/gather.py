@@ -19,6 +19,7 @@ from scgx.h5ad import gather_kernels as kernels
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.matrix import Matrix
 from scgx.h5ad.ranges import Ranges
+from scgx.h5ad.spool import Spool
 
 Values: TypeAlias = sparse.csr_array | np.ndarray
 _GAP = 512  # entries between two wanted rows that are read with them
@@ -47,10 +48,10 @@ class Source(Protocol):
     def read(self, wanted: Wanted, indices: np.ndarray, data: np.ndarray) -> None: ...
 
 
-def source_of(matrix: Matrix) -> Source:
-    """The fastest way to the rows of a matrix of this kind."""
+def source_of(matrix: Matrix, keep: Spool | None = None) -> Source:
+    """The fastest way to the rows of a matrix of this kind; undone values may be kept in `keep`."""
     if matrix.kind == "csr":
-        return _Csr(matrix)
+        return _Csr(matrix, keep)
     return _Any(matrix.take, matrix.dtype, 1 + matrix.nnz // max(1, matrix.shape[0]))
 
 
@@ -62,9 +63,10 @@ def held(block: sparse.csr_array) -> Source:
 class _Csr:
     """Rows are runs of entries; only they, and small gaps between them, are read."""
 
-    def __init__(self, matrix: Matrix) -> None:
+    def __init__(self, matrix: Matrix, keep: Spool | None) -> None:
         self.indptr = matrix.indptr
-        self.indices, self.data = Ranges(matrix.item["indices"]), Ranges(matrix.item["data"])
+        self.indices = Ranges(matrix.item["indices"], keep)
+        self.data = Ranges(matrix.item["data"], keep)
         kind = self.indices.dataset.dtype
         self.index_dtype = np.dtype(np.int32 if kind == np.int32 else np.int64)
         self.dtype = _computable(matrix.dtype)

@@ -3,8 +3,9 @@
 What a shuffled epoch asks for: hundreds of runs all over the file. Where the bytes on disk are the
 values, each run is a few `preadv` by chunk address, in threads. Chunks that were deflated, shuffled or
 given a checksum are read raw and undone in threads, outside of HDF5's lock, each once however many runs
-touch it, and only as far as its last value that is wanted. A checksum is verified the first time its
-chunk is read; from then on its values are read alone. All else goes through HDF5.
+touch it, and only as far as its last value that is wanted; with a spool, each once for all epochs. A
+checksum is verified the first time its chunk is read; from then on its values are read alone. All else
+goes through HDF5.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
@@ -23,6 +24,7 @@ from isal.igzip_lib import IsalError
 from scgx.errors import InputError
 from scgx.h5ad.gather_kernels import fletcher_agrees, unshuffle
 from scgx.h5ad.slabs import chunk_table, descriptor_of, fill, filters_of
+from scgx.h5ad.spool import Spool, write
 
 _READERS = min(8, os.cpu_count() or 1)
 _MOST = 32 << 20  # bytes of a chunk that is undone here
@@ -40,11 +42,15 @@ class _Pieces(NamedTuple):
 class Ranges:
     """`read(lows, highs, out)` of a 1-D dataset of numbers."""
 
-    def __init__(self, dataset: h5py.Dataset) -> None:
+    def __init__(self, dataset: h5py.Dataset, keep: Spool | None = None) -> None:
+        """`keep`: where undone values may be kept."""
         self.dataset = dataset
         self.name = str(dataset.name)
         self.filters = filters_of(dataset)
         self.direct = self._addresses()
+        self.kept: BinaryIO | None = None
+        if self.direct and keep and h5py.h5z.FILTER_DEFLATE in self.filters:
+            self.kept = keep.room(len(self.offsets) * self.size * dataset.dtype.itemsize)
 
     def _addresses(self) -> bool:
         """Learn where the bytes are; False where HDF5 has to be asked."""
@@ -100,6 +106,9 @@ class Ranges:
         view = out.view(np.uint8).data
         offsets = self.offsets[pieces.chunk]
         absent = offsets < 0
+        descriptor = self.descriptor if self.kept is None else self.kept.fileno()
+        if self.kept is not None:
+            offsets = pieces.chunk * (self.size * width)
         begins = offsets + pieces.start * width
         sizes = pieces.size * width
         joined = (begins[:-1] + sizes[:-1] == begins[1:]) & ~absent[:-1] & ~absent[1:]
@@ -111,7 +120,7 @@ class Ranges:
             if none:
                 out[low // width : high // width] = self.dataset.fillvalue
             else:
-                fill(self.descriptor, view[low:high], begin, self.name)
+                fill(descriptor, view[low:high], begin, self.name)
 
     def _undo(self, pieces: _Pieces, out: np.ndarray) -> None:
         """Pieces of chunks that went through filters."""
@@ -123,7 +132,8 @@ class Ranges:
             pieces.chunk.tolist(), pieces.start.tolist(), ends.tolist(), needed.tolist()
         ):
             if chunk != before:
-                values, before = self._chunk(chunk, need, out.dtype), chunk
+                whole = self.size if self.kept is not None else need
+                values, before = self._chunk(chunk, whole, out.dtype), chunk
             out[at : at + end - start] = values[start:end]
             at += end - start
 
@@ -151,6 +161,8 @@ class Ranges:
             raise InputError(f"{self.name} has a chunk of {len(raw):,} bytes, not {size:,}")
         if self.filters == [h5py.h5z.FILTER_FLETCHER32]:
             self.plain[chunk] = True  # verified
+        elif self.kept is not None:
+            self.plain[chunk] = write(self.kept, raw.data, chunk * size)
         return raw.view(dtype)
 
 

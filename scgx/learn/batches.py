@@ -30,6 +30,7 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.gather import Recycled, Stack, dense, pick
 from scgx.h5ad.measured import Measured, measured_of
 from scgx.h5ad.reader import open_cells
+from scgx.h5ad.spool import Spool
 from scgx.learn.chosen import choose
 from scgx.learn.modality import Features, Modality, align, source_at
 from scgx.learn.order import BUFFER, RUN, Order, Shard, Shuffle
@@ -87,6 +88,7 @@ class _Ask:
     memory: int
     block: int
     buffer: int
+    spool: int | None
 
 
 class Batches:
@@ -120,6 +122,7 @@ class Batches:
         memory: int = MEMORY,
         block: int = RUN,
         buffer: int = BUFFER,
+        spool: int | None = None,
     ) -> None:
         """Open the files and choose rows and features; reads no values yet.
 
@@ -139,6 +142,8 @@ class Batches:
         prefetch: buffers that are read ahead
         memory: bytes that buffers may take
         block, buffer: rows that are read, and shuffled, together
+        spool: bytes of disk for the values of compressed files, which are undone once and not in
+            every epoch; None is a quarter of what is free in the temporary folder, 0 is none
 
         Raises InputError, DataError, UsageError.
         """
@@ -154,7 +159,7 @@ class Batches:
         self._ask = _Ask(
             tuple(map(str, many)), batch_size, modality, tuple(obs), split, layer, units, features,
             shuffle, balance, weights, vocabulary, dense, np.dtype(dtype), seed, drop_last, prefetch,
-            memory, block, buffer,
+            memory, block, buffer, spool,
         )  # fmt: skip
         self.epoch = 0
         self._position = 0  # batches of this epoch that were handed out
@@ -170,11 +175,14 @@ class Batches:
         inside = [measured_of(cells) for cells in files]
         self.datasets, self._dataset = _datasets(files, inside)
         self._modalities = _modalities(files, inside, ask)
+        spool = Spool(ask.spool)
+        stack.callback(spool.close)
         self._stacks: dict[tuple[str, ...], Stack] = {}
         for one in self._modalities.values():
             if one.keys not in self._stacks:
-                sources = [source_at(place) for place in one.places]
+                sources = [source_at(place, spool) for place in one.places]
                 self._stacks[one.keys] = Stack(files, sources, self._offsets)
+        spool.tell()
         self._columns = {name: labels(files, name, ask.vocabulary) for name in ask.obs}
         rows, weights = choose(files, ask.split, ask.balance, ask.weights)
         self._order = Order(
@@ -244,6 +252,8 @@ class Batches:
 
     def batches(self, epoch: int, *, shard: Shard = Shard(), start: int = 0) -> Iterator[Batch]:
         """Batches of an epoch, from the `start`-th on, of one of `shard.total` equal parts of it."""
+        if not self._closing.alive:
+            raise UsageError("the loader is closed", fix="read within `with Batches(...)`")
         if self._process != os.getpid():
             self._open()
         order, cuts = self._order.of(epoch, shard), self._order.cuts(shard)

@@ -16,6 +16,7 @@ from scgx.errors import DataError
 from scgx.h5ad import obsm
 from scgx.h5ad.gather import Source, Tables, held, source_of
 from scgx.h5ad.measured import Measured
+from scgx.h5ad.spool import Spool
 from scgx.learn.convert import totals_of
 from scgx.learn.places import Place
 
@@ -57,10 +58,10 @@ class Modality(NamedTuple):
         return conversion.apply(block, None if totals is None else totals[rows])
 
 
-def source_at(place: Place) -> Source:
-    """The matrix of a place, to be read at random."""
+def source_at(place: Place, keep: Spool | None = None) -> Source:
+    """The matrix of a place, to be read at random; undone values may be kept in `keep`."""
     table = None if place.in_var else obsm.table_of(place.cells, place.key)
-    return source_of(place.cells.matrix(place.key)) if table is None else held(table)
+    return source_of(place.cells.matrix(place.key), keep) if table is None else held(table)
 
 
 def align(

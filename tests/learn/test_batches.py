@@ -107,6 +107,25 @@ def test_memory_and_prefetch_change_nothing(one):
         assert (rows == kept[0][0]).all() and (values == kept[0][1]).all()
 
 
+@pytest.mark.parametrize("spool", [0, 50_000, None])
+def test_a_spool_changes_nothing(one, tmp_path, spool):
+    path, _cells = one
+    make(tmp_path / "packed.h5ad", compression="gzip")
+    with Batches(path, 32, modality="rna", buffer=256) as a:
+        with Batches(tmp_path / "packed.h5ad", 32, modality="rna", buffer=256, spool=spool) as b:
+            for _epoch in range(3):
+                mine, theirs = gathered(a), gathered(b)
+                assert (mine[0] == theirs[0]).all() and (mine[1] == theirs[1]).all()
+
+
+def test_a_closed_loader_reads_no_more(one):
+    path, _cells = one
+    data = Batches(path, 32, modality="rna")
+    data.close()
+    with pytest.raises(UsageError, match="closed"):
+        next(iter(data))
+
+
 def test_the_same_seed_is_the_same_order_and_another_epoch_is_not(one):
     path, _cells = one
     orders = []
