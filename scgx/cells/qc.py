@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from scgx.cells.bounds import Bound, Limit
-from scgx.cells.sample import mask
-from scgx.cells.where import Wish
+from scgx.cells.sample import mask, missing
+from scgx.cells.where import Wish, conditions
 from scgx.errors import DataError
 from scgx.h5ad.frame import Frame
 from scgx.registry import suggest
@@ -136,6 +136,9 @@ def _by_words(obs: Frame, request: Request, notes: list[str]) -> list[Fall]:
         met = mask(obs, wish)
         if not met.any():
             raise DataError(f"no cell meets {wish}")
+        for column in dict.fromkeys(part.column for part in conditions(wish)):
+            if absent := missing(obs, column):
+                notes.append(f"{absent:,} cells have no {column}")
         falls.append(Fall("--keep", str(wish), ~met))
     if request.doublets is not None:
         falls.append(
@@ -144,11 +147,12 @@ def _by_words(obs: Frame, request: Request, notes: list[str]) -> list[Fall]:
     if request.label is None:
         return falls
     labels = _labels(obs, request.label)
-    missing = np.array([label is None for label in labels], dtype=bool)
+    unlabelled = np.array([label is None for label in labels], dtype=bool)
     if request.drop_unlabelled:
-        falls.append(Fall("--drop-unlabelled", request.label, missing))
-    elif missing.any():
-        notes.append(f"{int(missing.sum()):,} cells have no {request.label} (--drop-unlabelled)")
+        falls.append(Fall("--drop-unlabelled", request.label, unlabelled))
+    elif unlabelled.any():
+        count = int(unlabelled.sum())
+        notes.append(f"{count:,} cells have no {request.label} and stay (--drop-unlabelled)")
     for pattern in request.drop_label:
         rule = re.compile(pattern)
         found = {label for label in set(labels) if label is not None and rule.search(label)}
@@ -206,8 +210,8 @@ def _metric(metrics: dict[str, Array], limit: Limit, notes: list[str]) -> Array:
         fix = mt if limit.metric.startswith("pct_") else f"a column obs[{limit.metric!r}] would do"
         raise DataError(what, fix=fix)
     values = metrics[limit.metric]
-    if missing := int(np.isnan(values).sum()):
-        notes.append(f"{missing:,} cells have no {limit.metric} and stay")
+    if absent := int(np.isnan(values).sum()):
+        notes.append(f"{absent:,} cells have no {limit.metric} and stay")
     return values
 
 

@@ -118,8 +118,8 @@ def qc(
     (mad5), so many interquartile ranges beyond the quartile (iqr1.5), or several with commas. What
     is fitted is fitted on training cells, in this order: --keep, doublets and labels, numbers, fitted
     bounds, features. --per fits within labels and drops training cells alone; others meet the bounds
-    of all. Mitochondrial genes lie on chrM or are named MT-; without any, a column such as
-    GEX_pct_counts_mt counts.
+    of all. Mitochondrial genes lie on chrM or are named MT-; a share that obs has (GEX_pct_counts_mt,
+    percent_mito) was taken of the whole cell and goes before what is counted.
 
     Example:
     scgx fetch demo | scgx qc --min-genes 5 --max-counts mad5 > clean.h5ad
