@@ -34,6 +34,7 @@ def main() -> None:
         "filter-chrom, gzip": ["filter_chrom.py", "--gzip", "--cells", str(cells // 2), *repeats],
         "loaders": ["loaders.py", "--cells", str(cells), *repeats, *peer],
         "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats, *peer],
+        "h5ad and Matrix Market, turned": ["turning.py", "--cells", str(cells), *repeats],
         "annotation": ["annotation.py", "--genes", str(genes), *repeats],
     }.items():
         print(f"\n== {title}", flush=True)
