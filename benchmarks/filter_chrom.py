@@ -73,15 +73,16 @@ def make(path: Path, cells: int, *, packed: bool) -> None:
                 append(sparse.csr_array((values, columns.ravel(), indptr), shape=(n, FEATURES)))
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak MiB of a process that has to succeed."""
+def measure(command: list[str]) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak MiB of a process that has to succeed."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"failed: {command}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    wall = time.perf_counter() - began
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def same(one: Path, other: Path) -> bool:
@@ -122,19 +123,22 @@ def compare(path: Path, folder: Path, *, memory: str, repeats: int) -> None:
         "lazy": [sys.executable, "-c", LAZY, str(path), str(outputs["lazy"])],
         "whole": [sys.executable, "-c", WHOLE, str(path), str(outputs["whole"])],
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, words in commands.items():
             outputs[name].unlink(missing_ok=True)
             found[name].append(measure(words))
     assert all(same(outputs["scgx"], output) for output in outputs.values())
-    base = statistics.median(wall for wall, _ in found["scgx"])
+    medians = {
+        n: [statistics.median(part) for part in zip(*runs, strict=True)]
+        for n, runs in found.items()
+    }
+    base = medians["scgx"]
     for name, runs in found.items():
-        wall = statistics.median(wall for wall, _ in runs)
-        fastest = min(wall for wall, _ in runs)
-        peak = max(peak for _, peak in runs)
-        what = f"  {NAMES[name]:20} {wall:6.2f} s (fastest {fastest:.2f})"
-        print(f"{what}   {wall / base:5.2f} x   {peak:6.0f} MiB", flush=True)
+        wall, cpu, _ = medians[name]
+        fastest, peak = min(runs)[0], max(run[2] for run in runs)
+        what = f"  {NAMES[name]:20} {wall:6.2f} s {wall / base[0]:5.2f} x (fastest {fastest:.2f})"
+        print(f"{what}   CPU {cpu:5.2f} s {cpu / base[1]:5.2f} x   {peak:5.0f} MiB", flush=True)
 
 
 def main() -> None:
