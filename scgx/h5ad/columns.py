@@ -16,7 +16,8 @@ import scipy
 
 from scgx.h5ad.blocks import Rows
 from scgx.h5ad.matrix import Matrix, check_indices, cut
-from scgx.h5ad.slabs import Slabs, side_by_side
+from scgx.h5ad.slabs import Slabs
+from scgx.h5ad.threads import side_by_side
 from scgx.h5ad.totals import Totals
 
 _SLAB = 1 << 19

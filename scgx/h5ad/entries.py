@@ -12,7 +12,7 @@ import numpy as np
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.matrix import Matrix, canonical, check_indices, cut
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 
 _SMALL, _LARGE = 1 << 16, 1 << 19  # stored values that are held at a time
 _EACH = 192  # bytes that work on one of them takes

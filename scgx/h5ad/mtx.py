@@ -22,8 +22,8 @@ from scgx.h5ad.blocks import Block
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.mtx_lines import Header, Lines, Wide, read_header
 from scgx.h5ad.mtx_names import Files, Table, features_of, open_plain, read_lines, words_of
-from scgx.h5ad.slabs import ahead
 from scgx.h5ad.spill import SparseSpill, spill_file
+from scgx.h5ad.threads import ahead
 from scgx.h5ad.writer import create
 from scgx.progress import say
 

@@ -18,11 +18,17 @@ from scipy.io import mmread
 
 from scgx.errors import DataError, InputError
 from scgx.h5ad.mtx_names import open_plain
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 
 Array = np.ndarray
 CHUNK = 4 << 20
-_NUMBER = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_PLACE = rb"[ \t]*([0-9]{1,18})[ \t]+([0-9]{1,18})"
+_FLOAT = rb"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
+_FORMS = {
+    "pattern": re.compile(_PLACE + rb"[ \t]*\r?"),
+    "integer": re.compile(_PLACE + rb"[ \t]+([-+]?[0-9]{1,40})[ \t]*\r?"),
+    "real": re.compile(_PLACE + rb"[ \t]+(" + _FLOAT + rb")[ \t]*\r?"),
+}
 
 
 class Wide(Exception):
@@ -126,7 +132,8 @@ class Lines:
             found = self._compiled(chunk, lines)
         except (ValueError, OverflowError):
             found = self._compiled(*self._checked(chunk, line))
-        values = found.data.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            values = found.data.astype(self.dtype)
         if self.dtype.itemsize == 4 and not np.array_equal(values, found.data):
             raise Wide
         return Triplets(found.row, found.col, values)
@@ -138,31 +145,35 @@ class Lines:
         return mmread(io.BytesIO((banner + size).encode() + chunk))
 
     def _checked(self, chunk: bytes, line: int) -> tuple[bytes, int]:
-        """The lines that are entries, one by one; the first that is none is named."""
+        """The lines that are entries, one by one, spelled plainly; the first that is none is named."""
         head = self.header
-        number = {"integer": rb"[ \t]+[-+]?[0-9]+", "pattern": b""}.get(
-            head.field, rb"[ \t]+" + _NUMBER
-        )
-        form = re.compile(rb"[ \t]*([0-9]+)[ \t]+([0-9]+)" + number + rb"[ \t]*\r?")
-        kept = []
+        form, kept = _FORMS[head.field], []
         for offset, text in enumerate(chunk[:-1].split(b"\n")):
             if not text.strip():
                 continue
-            match = form.fullmatch(text)
             where = f"line {line + offset:,}"
+            match = form.fullmatch(text)
             if match is None:
                 shown = text[:40].decode("latin-1")
                 what = f"{where}: {shown!r} is no entry of a matrix of kind {head.field}"
                 raise InputError(what, file=self.name)
-            for word, bound, side in ((1, head.rows, "row"), (2, head.columns, "column")):
-                if not 1 <= int(match[word]) <= bound:
-                    what = f"{where}: {side} {int(match[word])} is not in 1 to {bound:,}"
-                    fix = "is it numbered from 0?" if int(match[word]) == 0 else None
+            row, column = int(match[1]), int(match[2])
+            for number, bound, side in ((row, head.rows, "row"), (column, head.columns, "column")):
+                if not 1 <= number <= bound:
+                    what = f"{where}: {side} {number} is not in 1 to {bound:,}"
+                    fix = "is it numbered from 0?" if number == 0 else None
                     raise InputError(what, fix=fix, file=self.name)
-            if head.field == "integer" and not -(2**63) <= int(text.split()[2]) < 2**63:
-                raise InputError(f"{where}: a value of over 64 bits", file=self.name)
-            kept.append(text)
-        return b"\n".join(kept) + b"\n" if kept else b"", len(kept)
+            value = self._value(match, where)
+            kept.append(f"{row} {column}{value}\n".encode())
+        return b"".join(kept), len(kept)
+
+    def _value(self, match: re.Match[bytes], where: str) -> str:
+        if self.header.field == "pattern":
+            return ""
+        value = int(match[3]) if self.header.field == "integer" else float(match[3])
+        if not -(2.0**63) <= value < 2.0**63 and (isinstance(value, int) or np.isinf(value)):
+            raise InputError(f"{where}: a value of over 64 bits", file=self.name)
+        return f" {value!r}"
 
 
 def _several_points(chunk: bytes) -> bool:

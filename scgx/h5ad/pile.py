@@ -18,7 +18,7 @@ from scgx.errors import ScgxError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import read_value
 from scgx.h5ad.matrix import Matrix
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 from scgx.h5ad.totals import missing_totals
 from scgx.h5ad.writer import Writer
 from scgx.progress import bar

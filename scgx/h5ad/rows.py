@@ -16,7 +16,7 @@ from scgx.errors import InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.encoding import CHUNK_ELEMENTS, read_frame
 from scgx.h5ad.matrix import Matrix, check_indices, cut
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 from scgx.h5ad.writer import Writer
 from scgx.progress import bar
 

@@ -11,11 +11,9 @@ the whole file is being compared, which is several times faster than either (`tr
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar
 
 import h5py
 import numpy as np
@@ -23,10 +21,8 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from scgx.errors import InputError
+from scgx.h5ad.threads import THREADS
 
-S = TypeVar("S")
-T = TypeVar("T")
-THREADS = min(4, os.cpu_count() or 1)
 _CHECKED = (
     1_000_000  # bytes of a chunk whose checksum is exact here, deflated to a little more or not
 )
@@ -235,30 +231,3 @@ def chunk_table(dataset: h5py.Dataset) -> tuple[np.ndarray, np.ndarray]:
         offsets[table[:, 0] // size] = table[:, 1]
         lengths[table[:, 0] // size] = table[:, 2]
     return offsets, lengths
-
-
-def side_by_side(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """work(item) of each item, in order, made in threads a few items ahead of what is used."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        coming: deque[Future[T]] = deque()
-        try:
-            for item in items:
-                coming.append(pool.submit(work, item))
-                if len(coming) > 2 * THREADS:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            for one in coming:
-                one.cancel()
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each made in a thread while the one before is used."""
-    with ThreadPoolExecutor(1) as pool:
-        iterator = iter(items)
-        done = object()
-        coming = pool.submit(next, iterator, done)
-        while (item := coming.result()) is not done:
-            coming = pool.submit(next, iterator, done)
-            yield item  # type: ignore[misc]

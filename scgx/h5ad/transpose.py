@@ -18,8 +18,8 @@ from scipy import sparse
 
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.matrix import Matrix, check_indices
-from scgx.h5ad.slabs import ahead
 from scgx.h5ad.spill import DenseSpill, SparseSpill, spill_file
+from scgx.h5ad.threads import ahead
 from scgx.h5ad.writer import Writer, upgrade_sparse
 from scgx.progress import say, warn
 

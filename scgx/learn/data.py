@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xxhash
@@ -22,13 +22,14 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.measured import measured_of
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, totals_of
+from scgx.learn.order import BUFFER, plan
 from scgx.learn.places import in_var
 
-RUN = 64  # neighbouring rows that are read together
-BUFFER = 16_384  # rows that are shuffled together
+if TYPE_CHECKING:
+    from scgx.h5ad.gather import Again
 
 
 class Batch(NamedTuple):
@@ -38,19 +39,6 @@ class Batch(NamedTuple):
     x: sparse.csr_array
     y: sparse.csr_array
     weight: np.ndarray | None
-
-
-def plan(rows: np.ndarray, seed: int, epoch: int, *, shuffle: bool = True) -> np.ndarray:
-    """The order in which rows are visited: runs shuffled, then rows within each buffer."""
-    if not shuffle:
-        return rows
-    rng = np.random.default_rng([seed, epoch])
-    ordered = np.sort(rows)
-    runs = [ordered[i : i + RUN] for i in range(0, len(ordered), RUN)]
-    mixed = np.concatenate([runs[i] for i in rng.permutation(len(runs))]) if runs else ordered
-    for start in range(0, len(mixed), BUFFER):
-        rng.shuffle(mixed[start : start + BUFFER])
-    return mixed
 
 
 @dataclass(frozen=True)
@@ -174,11 +162,14 @@ class TrainingData:
         return digest.hexdigest()
 
     @cached_property
+    def _fits(self) -> bool:
+        keys = {self.source.conversion.key, self.target.conversion.key}
+        return sum(20 * self._cells.matrix(key).nnz for key in keys) <= self.memory // 3
+
+    @cached_property
     def _cache(self) -> dict[str, sparse.csr_array]:
         """Both sides in memory, converted, when they fit in a third of the budget."""
-        keys = {self.source.conversion.key, self.target.conversion.key}
-        need = sum(20 * self._cells.matrix(key).nnz for key in keys)
-        if need > self.memory // 3:
+        if not self._fits:
             return {}
         every = np.arange(self._cells.n_obs)
         return {
@@ -186,8 +177,24 @@ class TrainingData:
             "y": self._fetch(self.target, every, None),
         }
 
+    @cached_property
+    def _fast(self) -> dict[str, Again]:
+        """The way past HDF5 to what does not fit; compiled code, which small files do without."""
+        if self._fits:
+            return {}
+        from scgx.h5ad.gather import Again
+
+        keys = {self.source.conversion.key, self.target.conversion.key}
+        sparse_rows = [key for key in keys if self._cells.matrix(key).kind == "csr"]
+        return {key: Again(self._cells, key) for key in sparse_rows}
+
     def _raw(self, side: Side, rows: np.ndarray) -> sparse.csr_array | np.ndarray:
-        block = self._cells.rows(side.conversion.key, rows, side.columns)
+        key = side.conversion.key
+        fast = self._fast.get(key)
+        if fast is not None:
+            block = fast.rows(rows, side.columns)
+        else:
+            block = self._cells.rows(key, rows, side.columns)
         if self._measured is None or not side.in_var:
             return block
         return self._measured.clear(block, rows, side.columns)

@@ -22,7 +22,7 @@ from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Column, Frame, Nullable
-from scgx.h5ad.slabs import ahead
+from scgx.h5ad.threads import ahead
 from scgx.learn.block import CellBlock
 from scgx.learn.data import BUFFER, plan
 from scgx.learn.panel import Lens

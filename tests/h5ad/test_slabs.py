@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scgx.errors import InputError
-from scgx.h5ad.slabs import Slabs, ahead, side_by_side
+from scgx.h5ad.slabs import Slabs
 
 N = 30_001
 LAYOUTS = {
@@ -80,28 +80,3 @@ def test_no_changed_bit_of_a_deflated_chunk_passes_its_checksum(tmp_path):
         path.write_bytes(data)
         with h5py.File(path) as file, pytest.raises(InputError, match="corrupt"):
             Slabs(file["x"]).read(0, N)
-
-
-def test_items_made_ahead_keep_their_order_and_their_errors():
-    def items():
-        yield from range(5)
-        raise InputError("the sixth")
-
-    seen = []
-    with pytest.raises(InputError, match="sixth"):
-        for item in ahead(items()):
-            seen.append(item)
-    assert seen == [0, 1, 2, 3, 4]
-
-
-def test_work_done_side_by_side_keeps_its_order_and_its_errors():
-    def tenth(n):
-        if n == 50:
-            raise InputError("the fifty-first")
-        return n * 10
-
-    seen = []
-    with pytest.raises(InputError, match="fifty-first"):
-        for item in side_by_side(tenth, range(90)):
-            seen.append(item)
-    assert seen == [n * 10 for n in range(50)]
