@@ -24,6 +24,8 @@ class LabelOptions:
     least: int | None
     coarse: Path | None
     features: str | None
+    panel: Path | None
+    augment: int | None
 
     def check(
         self,
@@ -43,6 +45,8 @@ class LabelOptions:
                 "--min-cells-per-class": self.least,
                 "--label-map": self.coarse,
                 "--features": self.features,
+                "--panel": self.panel,
+                "--augment": self.augment,
             }
             for option, value in given.items():
                 if value is not None:
@@ -76,6 +80,8 @@ class LabelOptions:
             least=self.least or LEAST,
             coarse=self.coarse,
             features=self.features,
+            panel=self.panel,
+            augment=self.augment or 0,
         )
 
 

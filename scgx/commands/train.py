@@ -50,6 +50,18 @@ def train(
             "--features", metavar="N|marked|FILE", help="--label: learn from these features only"
         ),
     ] = None,
+    panel: Annotated[
+        Path | None,
+        typer.Option(
+            "--panel", metavar="FILE", help="--label: only the features of FILE (cells, or names)"
+        ),
+    ] = None,
+    augment: Annotated[
+        int | None,
+        typer.Option(
+            "--augment", metavar="N", min=0, help="--label: N shallower copies with fewer genes"
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of the model")
     ] = None,
@@ -90,16 +102,18 @@ def train(
 
     Roles: --from and --to name modalities, where more than one direction is possible (layer:NAME and
     obsm:KEY hold gene activity beside X, adt=obsm:KEY another modality); --label names
-    a column of obs whose classes are learned, and --features then what they are learned from. All
-    else about a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the
-    output (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
+    a column of obs whose classes are learned, and --features then what they are learned from. For
+    cells of another study, --panel takes the genes that its file has, and --augment shows the model
+    copies of the training cells by other chemistries. All else about a model is --set key=value. A
+    model that trains in epochs keeps a checkpoint beside the output (PATH.checkpoint); Ctrl-C leaves
+    it there, and --resume goes on from it to the same weights.
 
     Example:
     scgx train ridge --knobs
     scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
     scgx fetch demo | scgx train logistic --label cell_type -o types.scgx
     """
-    chosen = LabelOptions(label, balance, min_cells_per_class, label_map, features)
+    chosen = LabelOptions(label, balance, min_cells_per_class, label_map, features, panel, augment)
     if knobs:
         from scgx.learn import config as described
         from scgx.learn.model import parts_for
@@ -109,7 +123,7 @@ def train(
         return
     streams.glance(input)
     for written in (output, log, plot):
-        streams.apart(written, input)
+        streams.apart(written, input, panel or "-")
     from scgx.learn.threads import limit
 
     limit(threads)

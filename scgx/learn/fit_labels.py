@@ -15,10 +15,12 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, present
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, calibration, config
+from scgx.learn.augment import Augment
 from scgx.learn.convert import choose
 from scgx.learn.knobs import read_names
 from scgx.learn.labels import Classes, LabelledData, classes_of, read_map
 from scgx.learn.model import Classifies, Model, parts_for
+from scgx.learn.other_panel import within
 from scgx.learn.panel import LINEAR, Lens, Names, Panel
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.selection import fold_of
@@ -39,6 +41,8 @@ class LabelRoles:
     least: int = 10  # training cells that a class must have
     coarse: Path | None = None  # a map of fine to coarse classes
     features: str | None = None  # N most variable, `marked`, or a file of names; all that vary
+    panel: Path | None = None  # cells, or names: only their features, for depth as well
+    augment: int = 0  # copies of each training cell, as other studies would have seen it
 
 
 def fit(
@@ -56,8 +60,10 @@ def fit(
     kind = data.lens.panel.modality
     say(
         f"{name}: {len(data.inputs):,} {kind} features to {len(data.classes):,} classes of"
-        f" {roles.column}, {len(data.train):,} cells train, {len(data.val):,} validate"
+        f" {roles.column}, {len(data.cells_train):,} cells train, {len(data.val):,} validate"
     )
+    if data.augment.copies:
+        say(f"{data.augment.copies} augmented copies of each training cell: thinner, fewer genes")
     model = parts_for(module, labels=True).model.fit(data, settings, seed=seed, report=report)
     labels = _calibrated(model, data, coarse)
     head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
@@ -78,9 +84,17 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
     counts = np.bincount(labels.codes[train], minlength=len(labels.names))
     labels = Classes(labels.column, labels.names, labels.codes, counts)
     columns = measured_by_all(cells, columns_of(cells, modality), parts, modality)
+    if roles.panel is not None:
+        columns = within(cells, columns, modality, roles.panel)
     lens = _lens(cells, modality, columns, train, roles.features)
     data = LabelledData(
-        cells, lens, labels, (train, val), groups=parts.groups, balance=roles.balance
+        cells,
+        lens,
+        labels,
+        (train, val),
+        groups=parts.groups,
+        balance=roles.balance,
+        augment=Augment(roles.augment, seed),
     )
     return data, parts
 
@@ -201,7 +215,7 @@ def _calibrated(model: Model, data: LabelledData, coarse: dict[str, str]) -> art
 def _summary(data: LabelledData) -> dict[str, np.ndarray]:
     panel = data.lens.panel
     return {
-        "train_cells": np.sort(hash_names(data.obs.index[data.train])),
+        "train_cells": np.sort(hash_names(data.obs.index[data.cells_train])),
         "chosen": panel.chosen.astype(np.int64),
         "share": panel.share.astype(np.float64),
     }
@@ -236,7 +250,7 @@ def _header(
         seed=seed,
         genome=str(cells.scgx.get("genome", "")),
         split=parts.id,
-        trained_on={"train": len(data.train), "val": len(data.val)},
+        trained_on={"train": len(data.cells_train), "val": len(data.val)},
         totals="sum",
         history=history.chain([cells], seed),
         records=[{k: v for k, v in r.items() if k not in hidden} for r in report.records],

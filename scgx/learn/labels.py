@@ -1,7 +1,8 @@
 """Labelled cells for a classifier: the sibling of TrainingData whose target is a column of obs.
 
 Classes come from training rows that have a label, enough of them; features and their scale from the
-same rows. Rows without a label, or of a class that is too small, are left out and counted.
+same rows. Rows without a label, or of a class that is too small, are left out and counted. Rows from
+the number of rows of the file on are augmented copies of cells: row modulo that number is the cell.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Column, Frame, Nullable
 from scgx.h5ad.threads import ahead
+from scgx.learn.augment import Augment
 from scgx.learn.block import CellBlock
-from scgx.learn.data import BUFFER, plan
+from scgx.learn.order import BUFFER, plan
 from scgx.learn.panel import Lens
 from scgx.progress import say, warn
 
+ROWS = 8_192
 MOST_NUMBERS = 20  # different values of a column of numbers that is still one of classes
 
 
@@ -38,6 +41,13 @@ class LabelBatch(NamedTuple):
     x: sparse.csr_array
     y: np.ndarray
     weight: np.ndarray
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each input, float64 (inputs,)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,10 @@ class Classes:
 
 
 class LabelledData:
-    """Cells of one file in two parts, train and val, with the class of each."""
+    """Cells of one file in two parts, train and val, with the class of each.
+
+    `cells_train` are the training rows of the file; `train` has their augmented copies too.
+    """
 
     def __init__(
         self,
@@ -62,9 +75,14 @@ class LabelledData:
         *,
         groups: np.ndarray | None = None,
         balance: bool = True,
+        augment: Augment = Augment(),
     ) -> None:
+        augment.check(lens)
         self._cells, self.lens, self.labels = cells, lens, labels
-        self.train, self.val = parts
+        self.cells_train, self.val = parts
+        self.augment = augment
+        more = [self.cells_train + copy * cells.n_obs for copy in range(augment.copies + 1)]
+        self.train = np.concatenate(more)
         self.groups, self.balance = groups, balance
         self.memory = cells.memory
 
@@ -94,11 +112,11 @@ class LabelledData:
         """Inputs of these rows, CSR float32 (len(rows), inputs)."""
         if self.held is not None:
             return self.held[rows]
-        return self.lens.x(self._cells, rows)
+        return self._read(rows)
 
     def y(self, rows: np.ndarray) -> np.ndarray:
         """Codes of the classes of these rows, int64 (len(rows),)."""
-        return self.labels.codes[rows]
+        return self.labels.codes[rows % self._cells.n_obs]
 
     def weight(self, rows: np.ndarray) -> np.ndarray:
         """What each cell weighs in a loss, float32: with `balance` every class the same, mean one."""
@@ -112,6 +130,20 @@ class LabelledData:
         share = self.counts.sum() / (len(self.classes) * self.counts.astype(np.float64))
         return share.astype(np.float32)
 
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and variance of each input over training rows, weighted as cells are."""
+        width = len(self.lens.panel.chosen)
+        total, squares, n = np.zeros(width), np.zeros(width), 0.0
+        for start in range(0, len(self.train), ROWS):
+            rows = self.train[start : start + ROWS]
+            x, weight = self.x(rows), self.weight(rows).astype(np.float64)
+            total += x.T @ weight
+            squares += x.multiply(x).T @ weight
+            n += float(weight.sum())
+        mean = total / max(n, 1e-9)
+        return Moments(mean, np.maximum(squares / max(n, 1e-9) - mean**2, 0))
+
     def totals(self, rows: np.ndarray) -> np.ndarray:
         """Sum of the inputs, float64."""
         return np.asarray(self.x(rows).sum(axis=1), np.float64).ravel()
@@ -119,7 +151,8 @@ class LabelledData:
     def block(self, rows: np.ndarray) -> CellBlock:
         """Rows as `scores` will see them."""
         present = np.ones(len(self.lens.panel.chosen), dtype=bool)
-        return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
+        obs = self.obs.take(rows % self._cells.n_obs)
+        return CellBlock(self.x(rows), obs, self.totals(rows), present)
 
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
@@ -137,20 +170,38 @@ class LabelledData:
         digest = xxhash.xxh3_128(self._cells.fingerprint.encode())
         for part in (self.lens.panel.chosen, self.labels.codes, self.train, self.val):
             digest.update(part.tobytes() + b"|")
-        digest.update(self.lens.conversion.words.encode() + repr(self.balance).encode())
+        words = f"{self.lens.conversion.words}{self.balance!r}{self.augment!r}"
+        digest.update(words.encode())
         return digest.hexdigest()
 
     @cached_property
     def held(self) -> sparse.csr_array | None:
         """All rows of the file in memory, converted, when they fit in a third of the budget."""
-        if 20 * self._cells.matrix(self.lens.conversion.key).nnz > self.memory // 3:
+        need = 20 * self._cells.matrix(self.lens.conversion.key).nnz * (self.augment.copies + 1)
+        if need > self.memory // 3:
             return None
-        step = 8_192
-        n = self._cells.n_obs
+        step, n = 8_192, self._cells.n_obs
         blocks = [
-            self.lens.x(self._cells, np.arange(i, min(i + step, n))) for i in range(0, n, step)
+            self._read(np.arange(i, min(i + step, start + n)))
+            for start in range(0, n * (self.augment.copies + 1), n)
+            for i in range(start, start + n, step)
         ]
         return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+
+    def _read(self, rows: np.ndarray) -> sparse.csr_array:
+        """Inputs of any rows, copy by copy."""
+        copies, real = np.divmod(rows, self._cells.n_obs)
+        if not copies.any():
+            return self.lens.x(self._cells, rows)
+        groups = [np.flatnonzero(copies == copy) for copy in np.unique(copies)]
+        made = [
+            self.augment.x(
+                self.lens, self.lens.raw(self._cells, real[g]), real[g], int(copies[g[0]])
+            )
+            for g in groups
+        ]
+        stacked = sparse.csr_array(sparse.vstack(made, format="csr"))
+        return stacked[np.argsort(np.concatenate(groups))]
 
 
 def classes_of(
