@@ -110,6 +110,7 @@ def test_a_matrix_may_lie_the_other_way_round_and_without_its_last_newline(tmp_p
         ([1, 2**31 - 1, 3], "integer", np.int32),
         ([1, 2**40, -3], "integer", np.int64),
         ([1.5, 2.0, 3.0], "real", np.float32),
+        ([1e308, 5e-324, -1.0], "real", np.float64),
         ([1.5, 0.1, 1e-300], "real", np.float64),
         ([1, 1, 1], "pattern", np.int32),
     ],
@@ -119,6 +120,18 @@ def test_values_are_exact_in_as_many_bits_as_they_need(tmp_path, values, field, 
     found, kind, _ = read(folder(tmp_path / "m", X, field=field))
     np.testing.assert_array_equal(found, X)
     assert kind == dtype
+
+
+def test_numbers_may_carry_a_sign_or_an_exponent(tmp_path):
+    for field, words, wanted in (
+        ("integer", ("+5", "-6", "007"), [5, -6, 7]),
+        ("real", ("+5.5", "-6e-1", ".5E+1"), [5.5, -0.6, 5.0]),
+    ):
+        text = BODY.replace("integer", field)
+        for old, new in zip(("1 1 5", "2 1 6", "3 2 7"), words, strict=True):
+            text = text.replace(old, old[:-1] + new)
+        found, _, _ = read(small(tmp_path / field, text))
+        assert [found[0, 0], found[0, 1], found[1, 2]] == wanted
 
 
 def test_crlf_tabs_and_blank_lines_are_read(tmp_path):
@@ -198,6 +211,11 @@ WRONG = {
     "four fields": (BODY.replace("2 1 6", "2 1 6 1"), "line 4"),
     "a comment among the entries": (BODY.replace("2 1 6", "% 1 6"), "line 4"),
     "a value of 80 bits": (BODY.replace("1 6", "1 999999999999999999999"), "line 4"),
+    "a value of 5,000 digits": (BODY.replace("1 6", "1 " + 5000 * "9"), "line 4"),
+    "a value beyond all numbers": (
+        BODY.replace("integer", "real").replace("2 1 6", "2 1 1e999"),
+        "line 4",
+    ),
     "cut": (BODY[:-6], "2 entries where 3"),
     "too many": (BODY + "1 2 7\n", "more entries where 3"),
     "twice": (BODY.replace("2 1 6", "1 1 6"), "given twice"),
