@@ -16,11 +16,9 @@ from torch import Tensor, nn
 from scgx.learn.labels import LabelBatch, LabelledData
 from scgx.learn.loop import History
 from scgx.learn.prepared import Standard
-from scgx.learn.selection import parts
 from scgx.models._mlp_net import train as train_network
 from scgx.progress import Report
 
-ROWS = 8_192
 LIMIT = 10.0  # standard deviations; beyond them a value says no more
 
 
@@ -42,18 +40,10 @@ def standard_of(data: LabelledData, *, each: bool) -> Standard:
 
     Without `each` all inputs share one deviation, their mean, so that rare genes stay small.
     """
-    width = len(data.lens.panel.chosen)
-    total, squares, n = np.zeros(width), np.zeros(width), 0.0
-    for part in parts(len(data.train), ROWS):
-        rows = data.train[part]
-        x, weight = data.x(rows), data.weight(rows).astype(np.float64)
-        total += x.T @ weight
-        squares += x.multiply(x).T @ weight
-        n += float(weight.sum())
-    mean = total / n
-    deviation = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    mean, variance = data.moments
+    deviation = np.sqrt(variance)
     if not each:
-        deviation = np.full(width, deviation.mean())
+        deviation = np.full(len(mean), deviation.mean())
     scale = np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 0)
     return Standard(mean.astype(np.float32), scale.astype(np.float32))
 

@@ -15,7 +15,7 @@ from scipy import optimize, sparse
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
-from scgx.learn.labels import LabelledData
+from scgx.learn.labels import LabelledData, Moments
 from scgx.learn.selection import parts
 from scgx.progress import Report
 
@@ -45,13 +45,6 @@ class _Part(NamedTuple):
     weight: np.ndarray
 
 
-class _About(NamedTuple):
-    """Weighted mean and variance of each feature over training rows, float64 (features,)."""
-
-    mean: np.ndarray
-    variance: np.ndarray
-
-
 class Model:
     """A coefficient per feature and class."""
 
@@ -63,13 +56,13 @@ class Model:
     @classmethod
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
         """Minimise the weighted loss and the penalty by L-BFGS."""
-        about = _moments(data)
+        about = data.moments
         mean = about.mean.astype(np.float32)
         scale = np.ones(len(mean))
         if config.scale == "deviation":
             flat = about.variance <= 0
             scale = np.where(flat, 0, 1 / np.sqrt(np.where(flat, 1, about.variance)))
-            about = _About(about.mean * scale, about.variance * scale**2)
+            about = Moments(about.mean * scale, about.variance * scale**2)
         slope, intercept, steps = _minimise(_source(data, scale), data, about, config)
         if steps >= config.iterations:
             report.say(f"stopped after {steps} steps (--set iterations=N allows more)")
@@ -91,19 +84,6 @@ class Model:
         return (block.x @ slope + (absent @ slope + self.intercept)).astype(np.float32)
 
 
-def _moments(data: LabelledData) -> _About:
-    width = len(data.lens.panel.chosen)
-    total, squares, n = np.zeros(width), np.zeros(width), 0.0
-    for part in parts(len(data.train), ROWS):
-        rows = data.train[part]
-        x, weight = data.x(rows), data.weight(rows).astype(np.float64)
-        total += x.T @ weight
-        squares += x.multiply(x).T @ weight
-        n += float(weight.sum())
-    mean = total / n
-    return _About(mean, np.maximum(squares / n - mean**2, 0))
-
-
 def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Part]]:
     """The training rows, again and again: kept where they fit, else read each time."""
 
@@ -113,14 +93,15 @@ def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Par
         x = sparse.csr_array((values, x.indices, x.indptr), shape=x.shape)
         return _Part(x, sparse.csr_array(x.T), data.y(rows), data.weight(rows))
 
-    if data.held is not None:
-        whole = made(data.train)
-        return lambda: iter([whole])
-    return lambda: (made(data.train[part]) for part in parts(len(data.train), ROWS))
+    pieces = [data.train[part] for part in parts(len(data.train), ROWS)]
+    if data.held is None:
+        return lambda: map(made, pieces)
+    kept = [made(rows) for rows in pieces]
+    return lambda: iter(kept)
 
 
 def _minimise(
-    rows: Callable[[], Iterator[_Part]], data: LabelledData, about: "_About", config: Config
+    rows: Callable[[], Iterator[_Part]], data: LabelledData, about: Moments, config: Config
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Coefficients (features, classes), intercepts (classes,), and the steps that were taken.
 
