@@ -8,6 +8,7 @@ cost as much as the reading.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -273,3 +274,28 @@ def dense(block: sparse.csr_array, recycled: Recycled) -> np.ndarray:
     out = recycled.empty(block.shape[0] * block.shape[1], block.dtype).reshape(block.shape)
     kernels.densify(block.indptr, block.indices, block.data, out)
     return out
+
+
+class Again:
+    """Any rows of one CSR matrix, asked for time and again, by one thread or several."""
+
+    def __init__(self, cells: Cells, key: str, keep: Spool | None = None) -> None:
+        matrix = cells.matrix(key)
+        self._width, self._dtype = matrix.shape[1], _computable(matrix.dtype)
+        offsets = np.array([0, matrix.shape[0]])
+        self._stack = Stack([cells], [source_of(matrix, keep)], offsets)
+        self._entries, self._recycled = self._stack.entries(), Recycled()
+        self._lock = threading.Lock()
+
+    def rows(self, rows: np.ndarray, columns: np.ndarray) -> sparse.csr_array:
+        """Rows in the order given, columns (int64, none twice) in theirs: CSR of the matrix's type."""
+        table = np.full(self._width, -1, dtype=np.int32)
+        table[columns] = np.arange(len(columns))
+        tables = Tables.of([table], len(columns))
+        wanted, places = np.unique(rows, return_inverse=True)
+        if not len(rows):
+            return sparse.csr_array((0, len(columns)), dtype=self._dtype)
+        with self._lock:
+            starts, lengths = self._stack.read(wanted, self._entries)
+            given = (starts[places], lengths[places], np.zeros(len(rows), dtype=np.int32))
+            return pick(self._entries, given, tables, self._dtype, self._recycled)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from scgx.learn.data import plan
+from scgx.learn.order import plan
 from scgx.learn.prepared import Fed
 from scgx.models import _mlp_net as mlp
 from scgx.progress import Report

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from scgx.errors import DataError
 from scgx.h5ad.reader import open_cells
-from scgx.learn.data import RUN, plan
+from scgx.learn.order import RUN, plan
 from scgx.learn.parts import for_training, parts_of
 from scgx.learn.train import Roles, gather
 

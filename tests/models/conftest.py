@@ -11,7 +11,8 @@ from scipy import sparse
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame, categorical
 from scgx.learn.block import CellBlock
-from scgx.learn.data import Batch, plan
+from scgx.learn.data import Batch
+from scgx.learn.order import plan
 
 
 @dataclass(frozen=True)
