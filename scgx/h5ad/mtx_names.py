@@ -17,7 +17,7 @@ from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.names import make_unique
 from scgx.h5ad.text_header import identities
-from scgx.progress import warn
+from scgx.progress import say, warn
 
 _FEATURES = ("features", "genes", "gene", "peaks")
 _BARCODES = ("barcodes", "cells", "barcode")
@@ -78,7 +78,10 @@ def _in_folder(folder: Path, name: str, genome: str | None) -> Path:
     if genome is not None and genome not in genomes:
         has = ", ".join(genomes) or "none"
         raise DataError(f"has no folder {genome!r}", fix=f"it has {has}", file=name)
-    return genomes[genome or next(iter(genomes))]
+    chosen = genomes[genome or next(iter(genomes))]
+    if genome is None:
+        say(f"{name}: {chosen.parent.name} in it is read")
+    return chosen
 
 
 def is_matrix(path: Path, name: str) -> bool:
