@@ -89,9 +89,11 @@ def verify(path: Path, leave: threading.Event | None = None) -> Verdict:
 
 
 def fingerprint(path: Path) -> str:
-    """A short identity of an input: its trailer's hash, else a hash of size and both ends."""
+    """A short identity of an input: its trailer's hash, else a hash of size and both ends; of a folder
+    (a zarr store, a Matrix Market set) a hash of what each of its files is called and begins with.
+    """
     if path.is_dir():
-        return "folder"
+        return _of_folder(path)
     found = read(path)
     if found is not None:
         return found[0]
@@ -101,6 +103,18 @@ def fingerprint(path: Path) -> str:
         digest.update(file.read(1 << 20))
         file.seek(max(0, size - (1 << 20)))
         digest.update(file.read())
+    return "~" + digest.hexdigest()
+
+
+def _of_folder(folder: Path) -> str:
+    digest = xxhash.xxh3_64()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with open(path, "rb") as file:
+                head = file.read(4096)
+            name = str(path.relative_to(folder))
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            digest.update(head)
     return "~" + digest.hexdigest()
 
 

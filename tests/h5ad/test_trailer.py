@@ -72,7 +72,10 @@ def test_a_fingerprint_is_the_hash_or_a_hash_of_both_ends(signed: Path, tmp_path
     plain = tmp_path / "plain"
     plain.write_bytes(b"abc")
     assert trailer.fingerprint(plain).startswith("~")
-    assert trailer.fingerprint(tmp_path) == "folder"
+    first = trailer.fingerprint(tmp_path)
+    assert first == trailer.fingerprint(tmp_path)
+    (tmp_path / "another").write_bytes(b"x")
+    assert trailer.fingerprint(tmp_path) != first
 
 
 def test_the_hash_answers_for_the_bytes_of_a_signed_file_and_of_no_other(signed: Path) -> None:
