@@ -102,7 +102,7 @@ START = {
 }
 
 TYPED = [
-    ("scgx tra", "scgx train"),
+    ("scgx trai", "scgx train"),
     ("scgx train kern", "scgx train kernel-ridge"),
     ("scgx fetch dem", "scgx fetch demo"),
     ("scgx train mean --from act", "scgx train mean --from activity"),

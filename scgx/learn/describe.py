@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -286,16 +286,15 @@ def _model(found: artifact.Artifact) -> Summary:
         "seed": header.seed,
         "bytes": sum(map(len, found.members.values())),
     }
+    if header.labels is not None:
+        facts["labels"] = asdict(header.labels) | {"classes": header.outputs.names}
     rows = [
         ["model", f"{header.model} ({found.id}), scgx {header.version}, seed {header.seed}"],
         [
             "from",
             f"{len(header.inputs.names):,} {header.inputs.modality} features, {header.inputs.units}",
         ],
-        [
-            "to",
-            f"{len(header.outputs.names):,} {header.outputs.modality} features, {header.outputs.units}",
-        ],
+        *_outputs(header),
         ["genome", header.genome or "not said"],
         ["trained on", ", ".join(f"{n:,} {part}" for part, n in header.trained_on.items())],
     ]
@@ -305,3 +304,23 @@ def _model(found: artifact.Artifact) -> Summary:
     return Summary(
         facts, [("model", ["what", "value"], rows), ("settings", ["knob", "value"], knobs)]
     )
+
+
+def _outputs(header: artifact.Header) -> Rows:
+    """What a model gives: features of a modality, or classes and how far they can be believed."""
+    names, labels = header.outputs.names, header.labels
+    if labels is None:
+        given = f"{len(names):,} {header.outputs.modality} features, {header.outputs.units}"
+        return [["to", given]]
+    order = sorted(range(len(names)), key=lambda i: -labels.counts[i])
+    listed = ", ".join(f"{names[i]} {labels.counts[i]:,}" for i in order[:12])
+    more = f", {len(names) - 12} more" if len(names) > 12 else ""
+    rows = [["to", f"{len(names):,} classes of {labels.column}"], ["classes", listed + more]]
+    if labels.coarse:
+        rows.append(["coarse", ", ".join(sorted(set(labels.coarse.values())))])
+    if labels.after.get("n"):
+        before, after = labels.before, labels.after
+        words = f"accuracy {after['accuracy']:.3f} on {after['n']:,.0f} validation cells; "
+        words += f"calibration error {before['ece']:.3f}, {after['ece']:.3f} at temperature "
+        rows.append(["calibration", f"{words}{labels.temperature:.2f}"])
+    return rows

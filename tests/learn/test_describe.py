@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from learn.test_artifact import header
 
+import scgx
 from scgx.h5ad.frame import Frame, Nullable
 from scgx.h5ad.writer import create
 from scgx.learn import artifact
@@ -105,3 +106,14 @@ def test_no_changed_value_of_a_zarr_store_in_a_zip_is_whole(
         assert verdict_of(str(path)).state == "corrupt", info.filename
     path.write_bytes(source.read_bytes()[:-100])
     assert verdict_of(str(path)).state == "truncated"
+
+
+def test_a_classifier_shows_its_classes_and_its_calibration(tmp_path: Path) -> None:
+    cells, made = tmp_path / "cells.h5ad", tmp_path / "types.scgx"
+    scgx.fetch("demo", output=str(cells), modality="rna", cells=120, quiet=True)
+    options = {"label": "cell_type", "min_cells_per_class": 2, "quiet": True}
+    scgx.train("majority", str(cells), str(made), **options)
+    summary = summary_of(made, "types.scgx")
+    rows = dict(summary.tables[0][2])
+    assert "classes of cell_type" in rows["to"] and "calibration error" in rows["calibration"]
+    assert summary.facts["labels"]["column"] == "cell_type"
