@@ -9,8 +9,8 @@ DATASET = Dataset(
     content="any slice of the CELLxGENE Census: --where EXPR, --genes measured:2000 and the like",
     recipe="census",
     units="counts",
-    licence="CC BY 4.0 (as published for Census data)",
-    citation="CZ CELLxGENE Discover, Nucleic Acids Res. 2025, doi 10.1093/nar/gkae1142",
+    licence="CC BY (as published for Census data)",
+    citation="CZ CELLxGENE Discover, doi 10.1093/nar/gkae1142",
     traps="genes not measured differ by dataset: see varm['measured']; is_primary_data==True leaves"
     " out cells that another dataset holds too",
     page=f"https://cellxgene.cziscience.com (release {_census.RELEASE}; pip install 'scgx[census]')",

@@ -9,8 +9,8 @@ DATASET = Dataset(
     content="naive B cells of the CELLxGENE Census, primary data, protein-coding genes, raw counts",
     recipe="census",
     units="counts",
-    licence="CC BY 4.0 (as published for Census data)",
-    citation="CZ CELLxGENE Discover, Nucleic Acids Res. 2025, doi 10.1093/nar/gkae1142",
+    licence="CC BY (as published for Census data)",
+    citation="CZ CELLxGENE Discover, doi 10.1093/nar/gkae1142",
     traps="genes not measured differ by dataset: see varm['measured']; obs has dataset_id, donor_id",
     page=f"https://cellxgene.cziscience.com (release {_census.RELEASE}; pip install 'scgx[census]')",
 )
