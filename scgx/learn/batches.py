@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,7 @@ from scgx.h5ad.measured import Measured, measured_of
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.spool import Spool
 from scgx.learn.chosen import choose
-from scgx.learn.modality import Features, Modality, align, source_at
+from scgx.learn.modality import Features, Modality, align, datasets_of, source_at
 from scgx.learn.order import BUFFER, RUN, Order, Shard, Shuffle
 from scgx.learn.places import place_of
 from scgx.learn.reading import Reading, Window
@@ -173,8 +173,8 @@ class Batches:
         self._offsets = np.cumsum([0] + [cells.n_obs for cells in files])
         self._identity = [cells.fingerprint for cells in files]
         inside = [measured_of(cells) for cells in files]
-        self.datasets, self._dataset = _datasets(files, inside)
-        self._modalities = _modalities(files, inside, ask)
+        self.datasets, self._dataset = datasets_of(files, inside)
+        self._modalities = self._find(files, inside)
         spool = Spool(ask.spool)
         stack.callback(spool.close)
         self._stacks: dict[tuple[str, ...], Stack] = {}
@@ -196,6 +196,23 @@ class Batches:
             ask.drop_last,
         )
         self._recycled = Recycled()
+        self._running: weakref.WeakSet[Generator[Window, None, None]] = weakref.WeakSet()
+
+    def _find(
+        self, files: Sequence[Cells], inside: Sequence[Measured | None]
+    ) -> dict[str, Modality]:
+        """The modalities asked for, over all files."""
+        ask = self._ask
+        words = [ask.modality] if isinstance(ask.modality, str | None) else list(ask.modality)
+        if not words or len(set(words)) < len(words):
+            raise UsageError(f"modality={ask.modality!r} names none, or one twice")
+        made = {}
+        for word in words:
+            places = [place_of(cells, word, ask.units, ask.layer) for cells in files]
+            asked = ask.features
+            wanted = asked.get(str(word)) if isinstance(asked, Mapping) else asked
+            made[str(word or places[0].modality)] = align(places, wanted, inside)
+        return made
 
     @property
     def rows(self) -> np.ndarray:
@@ -252,15 +269,17 @@ class Batches:
 
     def batches(self, epoch: int, *, shard: Shard = Shard(), start: int = 0) -> Iterator[Batch]:
         """Batches of an epoch, from the `start`-th on, of one of `shard.total` equal parts of it."""
-        if not self._closing.alive:
-            raise UsageError("the loader is closed", fix="read within `with Batches(...)`")
+        self._require_open()
         if self._process != os.getpid():
             self._open()
         order, cuts = self._order.of(epoch, shard), self._order.cuts(shard)
         reading = Reading(self._stacks, self._ask.prefetch, self._ask.memory)
-        for window in reading.windows(order, cuts, start, self._order.window):
+        windows = reading.windows(order, cuts, start, self._order.window)
+        self._running.add(windows)
+        for window in windows:
             for places in window.places:
                 yield self._batch(window, places)
+                self._require_open()
 
     def _batch(self, window: Window, places: np.ndarray) -> Batch:
         rows = window.rows[places]
@@ -313,8 +332,14 @@ class Batches:
         return digest.hexdigest()
 
     def close(self) -> None:
-        """Close the files; it can be read no more."""
+        """Close the files, when what is being read has been; then nothing can be read any more."""
+        for windows in list(self._running):
+            windows.close()
         self._closing()
+
+    def _require_open(self) -> None:
+        if not self._closing.alive:
+            raise UsageError("the loader is closed", fix="read within `with Batches(...)`")
 
     def __enter__(self) -> Batches:
         return self
@@ -333,33 +358,3 @@ class Batches:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(_ask=state["ask"], epoch=state["epoch"], _position=state["position"])
         self._open()
-
-
-def _datasets(
-    files: Sequence[Cells], inside: Sequence[Measured | None]
-) -> tuple[list[str], np.ndarray]:
-    """Names of the datasets of all files, and which one each row is of (int32)."""
-    names: list[str] = []
-    rows = []
-    for cells, measured in zip(files, inside):
-        codes = np.zeros(cells.n_obs, dtype=np.int32) if measured is None else measured.codes
-        rows.append((codes + len(names)).astype(np.int32))
-        names += [Path(cells.name).stem] if measured is None else map(str, measured.datasets)
-    return names, np.concatenate(rows)
-
-
-def _modalities(
-    files: Sequence[Cells], inside: Sequence[Measured | None], ask: _Ask
-) -> dict[str, Modality]:
-    asked = ask.modality
-    words = [asked] if asked is None or isinstance(asked, str) else list(asked)
-    if not words or len(set(words)) < len(words):
-        raise UsageError(f"modality={ask.modality!r} names none, or one twice")
-    made = {}
-    for word in words:
-        places = [place_of(cells, word, ask.units, ask.layer) for cells in files]
-        wanted = ask.features
-        if isinstance(wanted, Mapping):
-            wanted = wanted.get(str(word))
-        made[str(word or places[0].modality)] = align(places, wanted, inside)
-    return made

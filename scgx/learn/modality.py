@@ -7,6 +7,7 @@ measure, is not zero: it is absent from every batch, and `measured` says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import sparse
 
 from scgx.errors import DataError
 from scgx.h5ad import obsm
+from scgx.h5ad.cells import Cells
 from scgx.h5ad.gather import Source, Tables, held, source_of
 from scgx.h5ad.measured import Measured
 from scgx.h5ad.spool import Spool
@@ -122,3 +124,16 @@ def _targets(place: Place, features: np.ndarray) -> np.ndarray:
     """For each column of the place, its number among the features, or -1."""
     number = {name: i for i, name in enumerate(features.tolist())}
     return np.array([number.get(name, -1) for name in place.names.tolist()], dtype=np.int32)
+
+
+def datasets_of(
+    files: Sequence[Cells], inside: Sequence[Measured | None]
+) -> tuple[list[str], np.ndarray]:
+    """Names of the datasets of all files, and which one each row is of (int32)."""
+    names: list[str] = []
+    rows = []
+    for cells, measured in zip(files, inside):
+        codes = np.zeros(cells.n_obs, dtype=np.int32) if measured is None else measured.codes
+        rows.append((codes + len(names)).astype(np.int32))
+        names += [Path(cells.name).stem] if measured is None else map(str, measured.datasets)
+    return names, np.concatenate(rows)

@@ -8,7 +8,7 @@ the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeAlias
 
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
 
     def windows(
         self, order: np.ndarray, cuts: np.ndarray, start: int, most: int
-    ) -> Iterator[Window]:
+    ) -> Generator[Window, None, None]:
         """Batches cuts[start].. of `order`, up to `most` in a window. A window is good until the next
         one is asked for: its buffers are used again.
         """

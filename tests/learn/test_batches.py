@@ -124,6 +124,12 @@ def test_a_closed_loader_reads_no_more(one):
     data.close()
     with pytest.raises(UsageError, match="closed"):
         next(iter(data))
+    data = Batches(path, 32, modality="rna", buffer=64)
+    running = iter(data)
+    next(running)
+    data.close()
+    with pytest.raises(UsageError, match="closed"):
+        next(running)
 
 
 def test_the_same_seed_is_the_same_order_and_another_epoch_is_not(one):
@@ -430,3 +436,21 @@ def test_the_loader_is_part_of_the_api():
     import scgx
 
     assert scgx.Batches is Batches and "Batches" in dir(scgx)
+
+
+def test_real_files_are_read_as_anndata_reads_them(real_data):
+    paths = [
+        real_data / "pbmc-zheng-sorted" / "zheng_sorted_counts.h5ad",
+        real_data / "pbmc-68k-reduced" / "pbmc68k_reduced_counts.h5ad",
+    ]
+    tables = [anndata.read_h5ad(path).to_df() for path in paths]
+    labels = pd.concat(
+        [anndata.read_h5ad(path).obs["cell_type_coarse"].astype(str) for path in paths]
+    )
+    with Batches(paths, 512, split=None, obs=["cell_type_coarse"], shuffle="block") as data:
+        genes = data.features["rna"]
+        truth = np.concatenate([table[genes].to_numpy() for table in tables])
+        for batch in data:
+            np.testing.assert_array_equal(batch.x.toarray(), truth[batch.rows])
+            words = data.vocabulary["cell_type_coarse"][batch.obs["cell_type_coarse"]]
+            assert (words == labels.to_numpy()[batch.rows]).all()
