@@ -25,6 +25,9 @@ def classify(
     coarse: Annotated[
         bool, typer.Option("--coarse", help="classes of the model's label map, not the fine ones")
     ] = False,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="self-training on the cells of the file, all together")
+    ] = False,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="a line per cell as TSV")
     ] = None,
@@ -43,7 +46,8 @@ def classify(
 
     The input is copied as it is; obs gains scgx_label, scgx_label_prob, the next best classes,
     scgx_label_entropy and scgx_unknown, and obsm["scgx_prob"] the probabilities of all classes. Genes
-    pair by id or symbol, and depth is computed on those that model and file share.
+    pair by id or symbol, and depth is computed on those that model and file share. --adapt is for
+    cells of another study: they teach one another, and a cell's name depends on the others.
 
     Example:
     scgx train logistic split.h5ad --label cell_type -q | scgx classify - split.h5ad -o named.h5ad
@@ -70,7 +74,7 @@ def classify(
         from scgx.learn import artifact, classification
 
         found = artifact.read(trained.path, trained.name)
-        wish = classification.Wish(min_overlap, reject, top, coarse, history)
+        wish = classification.Wish(min_overlap, reject, top, coarse, adapt, history)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
             calls = classification.write(found, cells, dst, wish)
             if lines is not None:

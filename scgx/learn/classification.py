@@ -15,6 +15,8 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Categorical, Column
 from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import Writer, create
+from scgx.learn.adapt import adapted
+from scgx.learn.apply import ROWS
 from scgx.learn.artifact import Artifact
 from scgx.learn.classify import Classifier, opened
 from scgx.progress import bar, say
@@ -30,6 +32,7 @@ class Wish:
     reject: float | None = None  # a cell whose best probability is below is unknown
     top: int = 3  # how many classes are named per cell
     coarse: bool = False  # classes of the label map in place of the fine ones
+    adapt: bool = False  # self-training on the cells of the file
     history: bool = True
 
 
@@ -71,7 +74,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
             ) as append,
             bar("classify", len(rows)) as advance,
         ):
-            for block in classifier.probabilities(rows):
+            for block in _answers(classifier, rows, wish):
                 block = grouping(block)
                 append(block)
                 gathered.append(calls_of(block, grouping.names, wish))
@@ -84,6 +87,23 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
         history.sign(out, [cells], keep=wish.history, before=found.header.history)
     _say(calls)
     return calls
+
+
+def _answers(classifier: Classifier, rows: np.ndarray, wish: Wish) -> Iterator[np.ndarray]:
+    """Probabilities of fine classes, some rows at a time."""
+    if not wish.adapt:
+        yield from classifier.probabilities(rows)
+        return
+    made = list(classifier.probabilities(rows))
+    before = np.concatenate([np.zeros((0, len(classifier.classes)), np.float32), *made])
+    after = adapted(before, classifier.inputs, modality=classifier.lens.panel.modality)
+    moved = int((before.argmax(axis=1) != after.argmax(axis=1)).sum())
+    say(
+        f"adapted to these {len(rows):,} cells: {moved:,} get another class; what a cell is called"
+        " depends on the other cells of the file"
+    )
+    for start in range(0, len(rows), ROWS):
+        yield after[start : start + ROWS]
 
 
 @dataclass(frozen=True)
@@ -149,7 +169,7 @@ def _describe(
     if labels is not None:
         model |= {"label": labels.column, "counts": labels.counts, "coarse": labels.coarse}
         model |= {"classes": header.outputs.names, "temperature": labels.temperature}
-    model |= {"reject": wish.reject, "is_coarse": grouping.into is not None}
+    model |= {"adapt": wish.adapt, "reject": wish.reject, "is_coarse": grouping.into is not None}
     model["features"] = int(classifier.lens.present.sum())
     out.uns("scgx/task", header.task)
     out.uns("scgx/model", json.dumps(model, sort_keys=True))

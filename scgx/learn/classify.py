@@ -71,6 +71,11 @@ class Classifier:
         depth = np.asarray(x.sum(axis=1), np.float64).ravel()
         return CellBlock(x, self.cells.obs.take(padded), depth, lens.present)
 
+    def inputs(self, rows: np.ndarray) -> Iterator[sparse.csr_array]:
+        """What the model sees of `rows`, in order, some of them a time."""
+        for start in range(0, len(rows), ROWS):
+            yield self.lens.x(self.cells, rows[start : start + ROWS])
+
     def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Calibrated probabilities of `rows` in order, float32 (up to 512, classes) a time."""
         labels = self.header.labels

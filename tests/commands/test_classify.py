@@ -263,3 +263,21 @@ def test_labels_of_other_tools_are_scored_too(scgx: Run, cells: Path, tmp_path: 
     assert "obs has no scgx_label" in done.line()
     done = scgx("score", cells, tmp_path / "other.h5ad", "--task", "labels", code=2)
     assert "--label" in done.line()
+
+
+def test_adapting_is_off_unless_asked_for_and_said(
+    cells: Path, model: Path, named: Path, tmp_path: Path, run: Run
+) -> None:
+    def answer(path: Path) -> tuple[bytes, object]:
+        with h5py.File(path) as file:
+            about = json.loads(file["uns/scgx/model"][()])
+            return file["obsm/scgx_prob"][()].tobytes(), about["adapt"]
+
+    for name in ("first", "again"):
+        done = run("classify", model, cells, "-o", tmp_path / name, "--adapt")
+        assert "adapted to these 600 cells" in done.err
+        assert "depends on the other cells" in done.err
+    first, again, plain = (answer(p) for p in (tmp_path / "first", tmp_path / "again", named))
+    assert first == again
+    assert (first[1], plain[1]) == (True, False)
+    assert first[0] != plain[0]

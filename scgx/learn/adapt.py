@@ -1,0 +1,118 @@
+"""Self-training: a classifier moved to the cells that it is asked about.
+
+Between studies the model's borders lie a little off, while the cells' own clouds lie as they lie. So
+the most confident half of every class teaches a second, small classifier that sees nothing but these
+cells: logistic regression on the first components of their own expression. Its answer is averaged
+with the model's, which picks the teachers anew, a few times. The second classifier has no genes of
+the training study in it, so capture and depth cannot mislead it; the model keeps the names.
+
+This is transductive: what a cell is called depends on the others of its file. Where all cells are of
+one study with the training cells there is nothing to gain. Settings were chosen on held-out cells
+under simulated shift (docs/decisions/classifiers.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy import optimize, sparse
+
+from scgx.learn.calibration import softmax
+from scgx.learn.lsi import Lsi
+
+RANK = 15  # components
+ROUNDS = 4
+TEACHERS = 0.5  # of the cells that are called a class
+FEWEST = 10  # teachers of a class, if it has them
+LEAST = 1e-4  # no probability counts as smaller
+SAMPLE = 20_000  # cells that the components are fitted on
+ENOUGH = 50  # cells; fewer have no shape
+
+
+def adapted(
+    probability: np.ndarray,
+    blocks: Callable[[np.ndarray], Iterator[sparse.csr_array]],
+    *,
+    modality: str,
+    seed: int = 0,
+) -> np.ndarray:
+    """Probabilities float32 (n, classes) after self-training, from those of the model (n, classes).
+
+    `blocks(rows)` gives the inputs of these rows, in order, some at a time. Fewer than 50 cells, or
+    cells that are all of one class, keep the model's answer.
+    """
+    n = len(probability)
+    if n < ENOUGH:
+        return probability
+    components = _components(n, blocks, modality=modality, seed=seed)
+    if components is None:
+        return probability
+    prior = np.log(probability.astype(np.float64) + LEAST)
+    now = probability
+    for _ in range(ROUNDS):
+        called = now.argmax(axis=1)
+        chosen = teachers(now, called)
+        if len(np.unique(called[chosen])) < 2:
+            return probability
+        taught = _taught(components[chosen], called[chosen], probability.shape[1])
+        own = softmax(components @ taught[:-1] + taught[-1])
+        now = softmax((prior + np.log(own + LEAST)) / 2)
+    return now.astype(np.float32)
+
+
+def teachers(probability: np.ndarray, called: np.ndarray) -> np.ndarray:
+    """Rows, sorted, of the most confident half of each class; ten at least, if there are so many."""
+    rows = []
+    for code in range(probability.shape[1]):
+        mine = np.flatnonzero(called == code)
+        most = np.argsort(-probability[mine, code], kind="stable")
+        rows.append(mine[most[: max(FEWEST, int(TEACHERS * len(mine)))]])
+    return np.sort(np.concatenate(rows))
+
+
+def _components(
+    n: int,
+    blocks: Callable[[np.ndarray], Iterator[sparse.csr_array]],
+    *,
+    modality: str,
+    seed: int,
+) -> np.ndarray | None:
+    """The cells in their own components, float64 (n, rank), the first of deviation one."""
+    rng = np.random.default_rng(seed)
+    some = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
+    x = sparse.csr_array(sparse.vstack(list(blocks(some)), format="csr"))
+    lsi = Lsi.fit(x, modality=modality, rank=RANK, seed=seed)
+    made = np.concatenate([lsi.transform(block) for block in blocks(np.arange(n))])
+    spread = made.std(axis=0, dtype=np.float64).max(initial=0)
+    return made.astype(np.float64) / spread if spread > 0 else None
+
+
+def _taught(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
+    """Multinomial logistic regression with a unit ridge, balanced: (rank + 1, classes).
+
+    A class without cells gets an intercept that makes it impossible.
+    """
+    counts = np.bincount(y, minlength=classes)
+    known = counts > 0
+    weight = (len(y) / (known.sum() * np.maximum(counts, 1)))[y]
+    truth = np.zeros((len(y), classes))
+    truth[np.arange(len(y)), y] = 1
+    shape = (x.shape[1] + 1, classes)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = flat.reshape(shape)
+        scores = x @ theta[:-1] + theta[-1] + np.where(known, 0, -50)
+        p = softmax(scores)
+        own = np.maximum(p[np.arange(len(y)), y], 1e-300)
+        total = -(weight * np.log(own)).sum() + 0.5 * (theta[:-1] ** 2).sum()
+        slope = (p - truth) * weight[:, None]
+        steep = np.concatenate([x.T @ slope + theta[:-1], slope.sum(axis=0, keepdims=True)])
+        return total / len(y), steep.ravel() / len(y)
+
+    options = {"maxiter": 300, "gtol": 1e-5}
+    start = np.zeros(shape).ravel()
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
+    taught = found.x.reshape(shape).copy()
+    taught[-1, ~known] -= 50
+    return taught
