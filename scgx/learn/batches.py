@@ -96,7 +96,7 @@ class Batches:
 
     Attributes: `rows` (int64, of the split), `features` (names per modality), `vocabulary` (words per
     categorical column of obs), `datasets` (names), `measured` (per modality bool (datasets, features):
-    what is False was not measured, and is no zero), `epoch` (the next one).
+    what is False was not measured, and is no zero), `epoch` (under way, or the next one).
     """
 
     def __init__(
@@ -163,20 +163,25 @@ class Batches:
         )  # fmt: skip
         self.epoch = 0
         self._position = 0  # batches of this epoch that were handed out
+        self._loaded = False
         self._open()
 
     def _open(self) -> None:
-        ask, stack = self._ask, contextlib.ExitStack()
-        self._process = os.getpid()
-        self._closing = weakref.finalize(self, stack.close)
-        files = [stack.enter_context(open_cells(path)) for path in ask.paths]
+        with contextlib.ExitStack() as stack:
+            self._process = os.getpid()
+            files = [stack.enter_context(open_cells(path)) for path in self._ask.paths]
+            spool = Spool(self._ask.spool)
+            stack.callback(spool.close)
+            self._prepare(files, spool)
+            self._closing = weakref.finalize(self, stack.pop_all().close)
+
+    def _prepare(self, files: Sequence[Cells], spool: Spool) -> None:
+        ask = self._ask
         self._offsets = np.cumsum([0] + [cells.n_obs for cells in files])
         self._identity = [cells.fingerprint for cells in files]
         inside = [measured_of(cells) for cells in files]
         self.datasets, self._dataset = datasets_of(files, inside)
         self._modalities = self._find(files, inside)
-        spool = Spool(ask.spool)
-        stack.callback(spool.close)
         self._stacks: dict[tuple[str, ...], Stack] = {}
         for one in self._modalities.values():
             if one.keys not in self._stacks:
@@ -186,15 +191,8 @@ class Batches:
         self._columns = {name: labels(files, name, ask.vocabulary) for name in ask.obs}
         rows, weights = choose(files, ask.split, ask.balance, ask.weights)
         self._order = Order(
-            rows,
-            ask.batch_size,
-            ask.shuffle,
-            ask.seed,
-            weights,
-            ask.block,
-            ask.buffer,
-            ask.drop_last,
-        )
+            rows, ask.batch_size, ask.shuffle, ask.seed, weights, ask.block, ask.buffer, ask.drop_last
+        )  # fmt: skip
         self._recycled = Recycled()
         self._running: weakref.WeakSet[Generator[Window, None, None]] = weakref.WeakSet()
 
@@ -261,7 +259,10 @@ class Batches:
         return self._order.cuts(shard)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The rest of this epoch; the whole of it unless a state was loaded."""
+        """An epoch in an order of its own; what is left of one where a state was loaded."""
+        if self._position and not self._loaded:  # somebody left the last one early
+            self.epoch, self._position = self.epoch + 1, 0
+        self._loaded = False
         for batch in self.batches(self.epoch, start=self._position):
             self._position += 1
             yield batch
@@ -311,6 +312,7 @@ class Batches:
         """
         self.check_state(state)
         self.epoch, self._position = int(str(state["epoch"])), int(str(state["batch"]))
+        self._loaded = True
 
     def check_state(self, state: Mapping[str, object]) -> None:
         """Refuse a state of another loader."""
@@ -353,8 +355,9 @@ class Batches:
         self.close()
 
     def __getstate__(self) -> dict[str, object]:
-        return {"ask": self._ask, "epoch": self.epoch, "position": self._position}
+        kept = ("_ask", "epoch", "_position", "_loaded")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(_ask=state["ask"], epoch=state["epoch"], _position=state["position"])
+        self.__dict__.update(state)
         self._open()

@@ -52,9 +52,9 @@ class TorchBatches(IterableDataset[TorchBatch]):
         world = torch.distributed.get_world_size() if joined else 1
         self.world_size = world if world_size is None else world_size
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # workers see it too
-        self._seen = 0  # the last epoch that was set, and passes since then
-        self._passes = 0
+        self._seen, self._passes = 0, 0  # the last epoch that was set, and passes since then
         self._position = 0
+        self._loaded = False
 
     @property
     def epoch(self) -> int:
@@ -76,6 +76,9 @@ class TorchBatches(IterableDataset[TorchBatch]):
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         shard = Shard(self.rank * workers + worker, self.world_size * workers)
         epoch = self.epoch
+        if self._position and not self._loaded:  # somebody left the last pass early
+            self._passes, self._position, epoch = self._passes + 1, 0, epoch + 1
+        self._loaded = False
         for batch in self.data.batches(epoch, shard=shard, start=self._position):
             self._position += 1
             yield tensors(batch)
@@ -92,6 +95,7 @@ class TorchBatches(IterableDataset[TorchBatch]):
         epoch = int(str(state["epoch"]))
         self.set_epoch(epoch)
         self._seen, self._passes, self._position = epoch, 0, int(str(state["batch"]))
+        self._loaded = True
 
 
 def tensors(batch: Batch) -> TorchBatch:

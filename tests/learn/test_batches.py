@@ -187,6 +187,18 @@ def test_a_loaded_state_goes_on_where_it_was(one, stop):
         assert (mine == theirs).all()
 
 
+def test_an_epoch_that_was_left_early_is_not_gone_on_with(one):
+    path, _cells = one
+    with Batches(path, 48, modality="rna", seed=2) as data:
+        epochs = [np.concatenate([b.rows for b in data.batches(k)]) for k in range(3)]
+        assert (next(iter(data)).rows == epochs[0][:48]).all()
+        for batch in data:
+            assert (batch.rows == epochs[1][:48]).all()
+            break
+        assert data.state_dict()["epoch"] == 1 and data.state_dict()["batch"] == 1
+        assert (gathered(data)[0] == epochs[2]).all()
+
+
 def test_a_state_of_another_order_is_refused(one):
     path, _cells = one
     with Batches(path, 48, modality="rna", seed=1) as a, Batches(path, 48, modality="rna") as b:

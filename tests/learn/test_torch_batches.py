@@ -105,6 +105,14 @@ def test_passes_are_epochs_unless_told(path):
     assert (passes[1] == again).all() and (passes[0] != passes[1]).any()
 
 
+def test_a_pass_that_was_left_early_is_not_gone_on_with(path):
+    with opened(path) as data:
+        dataset = TorchBatches(data)
+        next(iter(dataset))
+        truth = np.concatenate([batch.rows for batch in data.batches(1)])
+        assert (np.concatenate(loaded(dataset)) == truth).all() and dataset.epoch == 2
+
+
 def test_a_loaded_state_goes_on_where_it_was(path):
     with opened(path) as data:
         whole = loaded(TorchBatches(data, rank=1, world_size=2))
