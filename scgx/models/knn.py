@@ -140,7 +140,8 @@ class Classifier:
         lsi = Lsi.fit(x, modality=data.lens.panel.modality, rank=config.rank, seed=seed)
         neighbours = min(config.neighbours, len(data.train))
         cells = _unit(lsi.transform(x))
-        return cls(lsi, cells, data.y(data.train), data.class_weights, neighbours)
+        weight = np.sqrt(data.class_weights)  # whole weights let a rare class win every close vote
+        return cls(lsi, cells, data.y(data.train), weight, neighbours)
 
     def save(self) -> Mapping[str, bytes]:
         cells = {

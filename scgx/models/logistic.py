@@ -29,7 +29,7 @@ ROWS = 8_192
 class Config:
     """How strongly coefficients are held down."""
 
-    C: float = knob(0.1, least=1e-9)  # inverse strength of the penalty, as in scikit-learn
+    C: float = knob(0.03, least=1e-9)  # inverse strength of the penalty, as in scikit-learn
     l1: float = knob(0.0, most=1)  # share of the penalty that is absolute values: elastic net
     scale: Literal["none", "deviation"] = "none"  # what a feature is divided by
     iterations: int = knob(200, least=1)  # steps of L-BFGS at most

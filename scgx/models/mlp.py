@@ -6,8 +6,8 @@ is asked for the deviation from the mean profile, with every output scaled by it
 that predicting the mean earns nothing. Several members differ in their first weights; their mean
 answers.
 
-Of labels, a network of the same kind takes the genes themselves, standardised: hidden inputs while it
-learns make it bear genes that another study lacks.
+Of labels, a network of the same kind takes the genes themselves; `hide` leaves some of them out of each
+training cell, which makes it bear genes that another study lacks.
 """
 
 from collections.abc import Mapping
@@ -168,7 +168,7 @@ class ClassifierConfig:
     hidden: int = knob(256, least=1)  # units of a hidden layer
     depth: int = 1  # hidden layers
     dropout: float = knob(0.3, most=0.99)  # of hidden units
-    hide: float = knob(0.3, most=0.99)  # share of genes that are hidden from each training cell
+    hide: float = knob(0.0, most=0.99)  # share of genes that are hidden from each training cell
     scale: Literal["one", "each"] = "one"  # deviation that genes are divided by: shared, or its own
     smoothing: float = knob(0.05, most=0.99)  # of a label that goes to the other classes
     epochs: int = knob(30, least=1)  # at most so many passes over the training rows
