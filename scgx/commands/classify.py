@@ -28,6 +28,18 @@ def classify(
     adapt: Annotated[
         bool, typer.Option("--adapt", help="self-training on the cells of the file, all together")
     ] = False,
+    majority_vote: Annotated[
+        str | None,
+        typer.Option(
+            "--majority-vote", metavar="COLUMN|knn", help="cells of a cluster, or neighbours, vote"
+        ),
+    ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage", min=0.01, max=0.9999, help="sets that hold the true class this often"
+        ),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="a line per cell as TSV")
     ] = None,
@@ -48,6 +60,8 @@ def classify(
     scgx_label_entropy and scgx_unknown, and obsm["scgx_prob"] the probabilities of all classes. Genes
     pair by id or symbol, and depth is computed on those that model and file share. --adapt is for
     cells of another study: they teach one another, and a cell's name depends on the others.
+    --majority-vote averages probabilities over clusters, or over the nearest cells. --coverage adds
+    scgx_set, the classes that a cell may be; one with none or several of them is unknown.
 
     Example:
     scgx train logistic split.h5ad --label cell_type -q | scgx classify - split.h5ad -o named.h5ad
@@ -71,11 +85,13 @@ def classify(
 
         limit(threads)
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import artifact, classification
+        from scgx.learn import artifact, calls, classification
 
+        wish = classification.Wish(
+            min_overlap, reject, top, coarse, adapt, majority_vote, coverage, history
+        )
         found = artifact.read(trained.path, trained.name)
-        wish = classification.Wish(min_overlap, reject, top, coarse, adapt, history)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
-            calls = classification.write(found, cells, dst, wish)
+            called = classification.write(found, cells, dst, wish)
             if lines is not None:
-                classification.table(calls, cells.obs_names, lines.path)
+                calls.table(dict(called.columns()), cells.obs_names, lines.path)

@@ -45,7 +45,7 @@ def adapted(
     n = len(probability)
     if n < ENOUGH:
         return probability
-    components = _components(n, blocks, modality=modality, seed=seed)
+    components = own_components(n, blocks, modality=modality, seed=seed)
     if components is None:
         return probability
     prior = np.log(probability.astype(np.float64) + LEAST)
@@ -71,7 +71,7 @@ def teachers(probability: np.ndarray, called: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate(rows))
 
 
-def _components(
+def own_components(
     n: int,
     blocks: Callable[[np.ndarray], Iterator[sparse.csr_array]],
     *,

@@ -14,7 +14,7 @@ from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, present
 from scgx.h5ad.names import hash_names
-from scgx.learn import artifact, calibration, config
+from scgx.learn import artifact, calibration, config, conformal
 from scgx.learn.augment import Augment
 from scgx.learn.convert import choose
 from scgx.learn.knobs import read_names
@@ -65,9 +65,9 @@ def fit(
     if data.augment.copies:
         say(f"{data.augment.copies} augmented copies of each training cell: thinner, fewer genes")
     model = parts_for(module, labels=True).model.fit(data, settings, seed=seed, report=report)
-    labels = _calibrated(model, data, coarse)
+    labels, bars = _calibrated(model, data, coarse)
     head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
-    return Fitted(model, head, _summary(data))
+    return Fitted(model, head, _summary(data) | bars)
 
 
 def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData, Parts]:
@@ -192,7 +192,10 @@ def scores_of(model: Model, data: LabelledData, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(made) if made else np.zeros((0, len(data.classes)), np.float32)
 
 
-def _calibrated(model: Model, data: LabelledData, coarse: dict[str, str]) -> artifact.Labels:
+def _calibrated(
+    model: Model, data: LabelledData, coarse: dict[str, str]
+) -> tuple[artifact.Labels, dict[str, np.ndarray]]:
+    """The temperature and how far to believe it; and how probable the true classes then are."""
     scores, codes = scores_of(model, data, data.val), data.y(data.val)
     found = calibration.temperature(scores, codes)
     before = calibration.reliability(calibration.softmax(scores), codes)
@@ -202,7 +205,7 @@ def _calibrated(model: Model, data: LabelledData, coarse: dict[str, str]) -> art
             f"validation: accuracy {after.accuracy:.3f}; calibration error {before.ece:.3f},"
             f" {after.ece:.3f} at temperature {found:.2f}"
         )
-    return artifact.Labels(
+    labels = artifact.Labels(
         column=data.labels.column,
         counts=data.counts.tolist(),
         coarse={name: coarse[name] for name in data.classes} if coarse else {},
@@ -210,6 +213,14 @@ def _calibrated(model: Model, data: LabelledData, coarse: dict[str, str]) -> art
         before=before._asdict(),
         after=after._asdict(),
     )
+    probability = calibration.softmax(scores, found)
+    bars = {conformal.FINE: conformal.scores(probability, codes)}
+    if coarse:
+        names = sorted(set(labels.coarse.values()))
+        into = np.array([names.index(labels.coarse[name]) for name in data.classes])
+        summed = probability @ np.eye(len(names))[into]
+        bars[conformal.COARSE] = conformal.scores(summed, into[codes])
+    return labels, bars
 
 
 def _summary(data: LabelledData) -> dict[str, np.ndarray]:

@@ -281,3 +281,63 @@ def test_adapting_is_off_unless_asked_for_and_said(
     assert first == again
     assert (first[1], plain[1]) == (True, False)
     assert first[0] != plain[0]
+
+
+def test_sets_hold_the_true_class_as_often_as_asked(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    done = scgx("classify", model, cells, "--coverage", "0.9", "-o", tmp_path / "out.h5ad")
+    assert "90% of validation cells" in done.err
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    held = np.array([t in s.split("|") for t, s in zip(obs["cell_type"], obs["scgx_set"])])
+    val = (obs["split"] == "val").to_numpy()
+    assert 0.9 <= held[val].mean() < 0.93
+    single = np.array(["|" not in s and s != "" for s in obs["scgx_set"]])
+    assert (obs["scgx_unknown"] == ~single).all()
+    scgx("classify", model, cells, "--coverage", "0.9", "--coarse", "-o", tmp_path / "c.h5ad")
+    coarse = anndata.read_h5ad(tmp_path / "c.h5ad").obs["scgx_set"]
+    assert {word for words in coarse for word in words.split("|")} <= {"first", "rest", ""}
+
+
+def test_a_coverage_that_cannot_be_shown_is_refused(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    done = scgx("classify", model, cells, "--coverage", "0.9999", "-o", "o.h5ad", code=4)
+    assert "--coverage 0.99 is the most" in done.line() and not (tmp_path / "o.h5ad").exists()
+    for words in (["--adapt"], ["--majority-vote", "knn"]):
+        done = scgx("classify", model, cells, "--coverage", "0.9", *words, "-o", "o", code=2)
+        assert "classified alone" in done.line()
+
+
+def test_cells_of_a_cluster_get_the_class_with_the_largest_sum(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    done = scgx("classify", model, cells, "--majority-vote", "donor", "-o", tmp_path / "out.h5ad")
+    assert "by the vote of donor" in done.err
+    alone, voted = anndata.read_h5ad(named), anndata.read_h5ad(tmp_path / "out.h5ad")
+    for donor in set(alone.obs["donor"]):
+        here = (alone.obs["donor"] == donor).to_numpy()
+        mean = alone.obsm["scgx_prob"][here].mean(axis=0)
+        np.testing.assert_allclose(
+            voted.obsm["scgx_prob"][here], np.tile(mean, (here.sum(), 1)), rtol=1e-5
+        )
+        assert voted.obs["scgx_label"][here].nunique() == 1
+    own = voted.obs["scgx_label_own"].astype(str)
+    assert (own.to_numpy() == alone.obs["scgx_label"].astype(str).to_numpy()).all()
+    done = scgx("classify", model, cells, "--majority-vote", "doner", "-o", "x", code=4)
+    assert "did you mean 'donor'?" in done.line()
+
+
+def test_neighbours_vote_where_there_are_no_clusters(scgx: Run, tmp_path: Path) -> None:
+    scgx("fetch", "demo", "--modality", "rna", "--cells", "400", "-o", tmp_path / "demo.h5ad")
+    scgx("split", tmp_path / "demo.h5ad", "--by", "donor", "-o", tmp_path / "s.h5ad")
+    scgx("train", "logistic", tmp_path / "s.h5ad", "--label", "cell_type", "-o", tmp_path / "m")
+    words = ("classify", tmp_path / "m", tmp_path / "s.h5ad", "--majority-vote", "knn")
+    done = scgx(*words, "-o", tmp_path / "out.h5ad")
+    assert "by the vote of knn" in done.err
+    obs = anndata.read_h5ad(tmp_path / "out.h5ad").obs
+    assert 0 < (obs["scgx_label"].astype(str) != obs["scgx_label_own"].astype(str)).sum() < 60
+    assert (obs["scgx_label"].astype(str) == obs["cell_type"].astype(str)).mean() > 0.9
+    scgx("sample", tmp_path / "s.h5ad", "--n", "20", "-o", tmp_path / "few.h5ad")
+    few = ("classify", tmp_path / "m", tmp_path / "few.h5ad", "--majority-vote", "knn")
+    assert "20 cells have no neighbourhoods" in scgx(*few, "-o", tmp_path / "o.h5ad").err
