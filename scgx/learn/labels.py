@@ -189,14 +189,15 @@ class LabelledData:
         return sparse.csr_array(sparse.vstack(blocks, format="csr"))
 
     def _read(self, rows: np.ndarray) -> sparse.csr_array:
-        """Inputs of any rows, copy by copy."""
+        """Inputs of any rows, study by study."""
         copies, real = np.divmod(rows, self._cells.n_obs)
         if not copies.any():
             return self.lens.x(self._cells, rows)
-        groups = [np.flatnonzero(copies == copy) for copy in np.unique(copies)]
+        study = self.augment.study(copies, real)
+        groups = [np.flatnonzero(study == one) for one in np.unique(study)]
         made = [
             self.augment.x(
-                self.lens, self.lens.raw(self._cells, real[g]), real[g], int(copies[g[0]])
+                self.lens, self.lens.raw(self._cells, real[g]), real[g], int(study[g[0]])
             )
             for g in groups
         ]

@@ -3,12 +3,14 @@
 A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO` (the
 modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them from),
 and a class `Model`. Which of the capabilities below the class has decides which commands accept it. A
-model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them.
+model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. `HIDDEN` is
+the share of genes that `train --augment` hides from copies of cells, where absent and zero are one to
+the model; it hides none from others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -62,6 +64,22 @@ class Classifies(Protocol):
 
         They are not calibrated; that is done for all models alike.
         """
+        ...
+
+
+class Why(NamedTuple):
+    """What speaks for each class: float (features, classes), and what these numbers are."""
+
+    kind: str
+    weights: np.ndarray
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A classifier that can say which features speak for which class."""
+
+    def explain(self, blocks: Iterator[CellBlock]) -> Why:
+        """As the model stands where there is no block, else as it is on these cells."""
         ...
 
 

@@ -5,7 +5,8 @@ and sparse files get the same answer. Rows come in blocks of one size whatever t
 quantiles of an input are sketched block by block. Stored as JSON.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from scgx.errors import InputError
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.labels import LabelledData
+from scgx.learn.model import Why
 from scgx.progress import Report
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ TO: set[str] = set()
 LABELS = {"rna", "activity", "atac", "adt"}
 ROWS = 16_384
 MEMBER = "trees.json"
+HIDDEN = 0.9  # share of the genes that augmented copies lack at most: to a tree, absent is zero
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,35 @@ class Model:
         made = self.booster.predict(xgboost.DMatrix(_stored(block.x)), output_margin=True)
         return np.asarray(made, np.float32).reshape(block.x.shape[0], -1)
 
+    def explain(self, blocks: Iterator[CellBlock]) -> Why:
+        """Total gain of the trees of each class; on cells, mean SHAP value of those called it."""
+        made: np.ndarray | None = None
+        cells: np.ndarray | None = None
+        for block in blocks:
+            called = self.scores(block).argmax(axis=1)
+            for rows, values in _contributions(self.booster, block.x):
+                if made is None or cells is None:
+                    made, cells = np.zeros(values.shape[1:]), np.zeros(values.shape[1])
+                for row, code in enumerate(called[rows]):
+                    made[code] += values[row, code]
+                    cells[code] += 1
+        if made is None or cells is None:
+            return Why("total gain of the trees of the class, without a sign", self._gain())
+        shap = (made / np.maximum(cells, 1)[:, None])[:, :-1].T
+        return Why("mean SHAP value over the cells called the class", shap.astype(np.float32))
+
+    def _gain(self) -> np.ndarray:
+        """Float32 (features, classes), from the trees themselves."""
+        forest = json.loads(_plain(self.booster))["learner"]
+        model = forest["gradient_booster"]["model"]
+        classes = max(1, int(forest["learner_model_param"]["num_class"]))
+        gain = np.zeros((self.booster.num_features(), classes), np.float32)
+        for tree, code in zip(model["trees"], model["tree_info"], strict=True):
+            inner = np.array(tree["left_children"]) >= 0
+            where = np.array(tree["split_indices"])[inner]
+            np.add.at(gain[:, code], where, np.array(tree["loss_changes"], np.float32)[inner])
+        return gain
+
 
 def _settings(config: Config, classes: int, seed: int) -> dict[str, Any]:
     return {
@@ -128,6 +160,20 @@ def _device(wanted: str) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _contributions(booster: "Booster", x: sparse.csr_array) -> Iterator[tuple[slice, np.ndarray]]:
+    """SHAP values (rows, classes, features + 1), so many cells a time as fit in 64 MB."""
+    import xgboost
+
+    wide = (x.shape[1] + 1) * int(json.loads(booster.save_config())["learner"]
+                                  ["learner_model_param"]["num_class"])  # fmt: skip
+    step = max(1, (64 << 20) // (4 * wide))
+    for start in range(0, x.shape[0], step):
+        rows = slice(start, start + step)
+        matrix = xgboost.DMatrix(_stored(x[rows]))
+        values = booster.predict(matrix, pred_contribs=True, strict_shape=True)
+        yield rows, np.asarray(values)
 
 
 def _stored(x: sparse.csr_array) -> sparse.csr_matrix:

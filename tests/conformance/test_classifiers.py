@@ -25,7 +25,7 @@ BLIND = {"majority"}  # it looks at no feature, by design
 
 def _needs_torch(name: str) -> bool:
     net = importlib.util.find_spec(f"scgx.models._{name}_net")
-    return net is not None or name in ("tabnet", "xgboost")
+    return net is not None or name in ("ensemble", "tabnet", "xgboost")
 
 
 def _parameters(names: list[str]) -> list[object]:

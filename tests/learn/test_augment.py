@@ -46,10 +46,18 @@ def test_thinning_keeps_the_distribution_of_counts():
     assert spread.mean() == pytest.approx(1, abs=0.02)
 
 
-def test_a_copy_has_its_own_efficiencies_and_never_more_counts():
+def test_a_copy_is_dealt_to_sixteen_studies_that_no_other_copy_has():
+    augment = Augment(copies=2)
+    rows = np.arange(100)
+    assert set(augment.study(np.zeros(100, int), rows)) == {0}
+    assert set(augment.study(np.ones(100, int), rows)) == set(range(1, 17))
+    assert set(augment.study(np.full(100, 2), rows)) == set(range(17, 33))
+
+
+def test_a_study_has_its_own_efficiencies_and_never_more_counts():
     augment = Augment(copies=2)
     before = block(50, 10.0)
-    first, second = (augment.thinned(before, np.arange(50), copy) for copy in (1, 2))
+    first, second = (augment.thinned(before, np.arange(50), study) for study in (1, 2))
     assert (first.toarray() <= before.toarray()).all()
     assert (first != second).nnz
     assert not np.allclose(augment.efficiency(1, GENES), augment.efficiency(2, GENES))
@@ -86,7 +94,7 @@ def test_copies_are_the_same_read_from_disk_or_held(counts: Path):
         np.testing.assert_array_equal(data.held[rows].toarray(), data._read(rows).toarray())
 
 
-def test_a_copy_lacks_some_features_and_its_depth_is_of_the_others(counts: Path):
+def test_a_study_lacks_some_features_and_its_depth_is_of_the_others(counts: Path):
     augment = Augment(copies=1, hidden=0.9, seed=2)
     with open_cells(counts) as cells:
         data, _ = gather(cells, LabelRoles("kind"), seed=0)
