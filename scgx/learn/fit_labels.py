@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class LabelRoles:
     features: str | None = None  # N most variable, `marked`, or a file of names; all that vary
     panel: Path | None = None  # cells, or names: only their features, for depth as well
     augment: int = 0  # copies of each training cell, as other studies would have seen it
+    hidden: float = 0.0  # share of the features that such a study may lack
 
 
 def fit(
@@ -55,7 +57,7 @@ def fit(
     if modality not in module.LABELS:
         able = ", ".join(sorted(module.LABELS))
         raise DataError(f"model {name!r} learns no labels from {modality}", fix=f"from {able}")
-    data, parts = gather(cells, replace(roles, source=modality), seed=seed)
+    data, parts = gather(cells, _told(roles, modality, module), seed=seed)
     coarse = read_map(roles.coarse, data.classes) if roles.coarse is not None else {}
     kind = data.lens.panel.modality
     say(
@@ -68,6 +70,11 @@ def fit(
     labels, bars = _calibrated(model, data, coarse)
     head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
     return Fitted(model, head, _summary(data) | bars)
+
+
+def _told(roles: LabelRoles, modality: str, module: ModuleType) -> LabelRoles:
+    """The roles, with what the model's file says about genes that are not there."""
+    return replace(roles, source=modality, hidden=getattr(module, "HIDDEN", 0.0))
 
 
 def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData, Parts]:
@@ -94,7 +101,7 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
         (train, val),
         groups=parts.groups,
         balance=roles.balance,
-        augment=Augment(roles.augment, seed),
+        augment=Augment(roles.augment, seed, hidden=roles.hidden),
     )
     return data, parts
 
