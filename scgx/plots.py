@@ -137,6 +137,48 @@ def confusion(picture: Confusion, path: Path) -> None:
     _save(figure, path, kind)
 
 
+class Weights(Protocol):
+    """What a plot of weights shows; `scgx.learn.explain.Explained` is one."""
+
+    @property
+    def kind(self) -> str:
+        """What the weights are."""
+
+    @property
+    def classes(self) -> "Sequence[Top]":
+        """The heaviest features of each class."""
+
+
+class Top(Protocol):
+    """Features of one class, the heaviest first."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def symbols(self) -> Sequence[str]: ...
+    @property
+    def weights(self) -> Sequence[float]: ...
+
+
+def weights(told: Weights, path: Path) -> None:
+    """A small chart of bars for each class."""
+    kind = check_kind(path)
+    across = min(4, len(told.classes))
+    down = -(-len(told.classes) // across)
+    most = max((len(top.symbols) for top in told.classes), default=1)
+    figure = _figure(3 * across, max(1.2, 0.18 * most + 0.6) * down)
+    for i, top in enumerate(told.classes, 1):
+        axis = figure.add_subplot(down, across, i)
+        places = range(len(top.symbols))
+        axis.barh(places, top.weights, color="#1f5a94")
+        axis.set_yticks(places, top.symbols, fontsize=7)
+        axis.invert_yaxis()
+        axis.tick_params(axis="x", labelsize=6)
+        axis.set_title(top.name, fontsize=8, loc="left")
+    figure.supxlabel(told.kind, fontsize=7)
+    _save(figure, path, kind)
+
+
 def _along(axis, picture: Picture, name: str) -> None:  # type: ignore[no-untyped-def]
     """One dot per feature, chromosomes side by side; features without a place come last."""
     r = picture.r.get(name, np.full(len(picture.chrom), np.nan))

@@ -13,6 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from scgx.learn.block import CellBlock
 from scgx.learn.labels import LabelBatch, LabelledData
 from scgx.learn.loop import History
 from scgx.learn.prepared import Standard
@@ -159,3 +160,34 @@ def answer(
     """Logits float32 (n, classes) of sparse inputs."""
     with torch.no_grad():
         return network(torch.from_numpy(dense(x, standard, present))).numpy()
+
+
+def slopes(
+    network: nn.Module, standard: Standard, blocks: Iterator[CellBlock]
+) -> tuple[np.ndarray, int]:
+    """Mean slope of each logit in each standardised input, against the mean of the logits.
+
+    float32 (k, classes), over the cells that are called the class, and how many cells there were;
+    at the mean cell where there are none.
+    """
+    centre = torch.zeros((1, len(standard.centre)))
+    classes = network(centre).shape[1]
+    made, cells = np.zeros((len(standard.centre), classes)), np.zeros(classes)
+    for block in blocks:
+        x = torch.from_numpy(dense(block.x, standard, block.present))
+        called = network(x).argmax(dim=1)
+        for code in called.unique().tolist():
+            mine = x[called == code]
+            made[:, code] += _slope(network, mine, code)
+            cells[code] += len(mine)
+    if not cells.any():
+        made = np.stack([_slope(network, centre, code) for code in range(classes)], axis=1)
+    return (made / np.maximum(cells, 1)).astype(np.float32), int(cells.sum())
+
+
+def _slope(network: nn.Module, x: Tensor, code: int) -> np.ndarray:
+    """The slope of one logit against the mean of all, summed over cells."""
+    x = x.clone().requires_grad_()
+    logits = network(x)
+    (found,) = torch.autograd.grad((logits[:, code] - logits.mean(dim=1)).sum(), x)
+    return found.sum(dim=0).numpy()

@@ -16,6 +16,7 @@ from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.labels import LabelledData, Moments
+from scgx.learn.model import Why
 from scgx.learn.selection import parts
 from scgx.progress import Report
 
@@ -82,6 +83,27 @@ class Model:
         slope = self.slope.astype(np.float64)
         absent = np.where(block.present, 0, self.mean.astype(np.float64))
         return (block.x @ slope + (absent @ slope + self.intercept)).astype(np.float32)
+
+    def explain(self, blocks: Iterator[CellBlock]) -> Why:
+        """Coefficients; on cells, what each feature adds to the score of those called the class.
+
+        Both against the mean of the classes. What a feature adds is its coefficient times its value
+        less the training mean, the SHAP value of a linear model.
+        """
+        slope = self.slope - self.slope.mean(axis=1, keepdims=True)
+        sums, cells = np.zeros(slope.shape), np.zeros(slope.shape[1])
+        for block in blocks:
+            called = self.scores(block).argmax(axis=1)
+            for code in np.unique(called):
+                mine = called == code
+                cells[code] += mine.sum()
+                above = np.asarray(block.x[mine].sum(axis=0)).ravel() - mine.sum() * self.mean
+                sums[:, code] += np.where(block.present, above, 0)
+        if not cells.any():
+            return Why("coefficient per log1p unit, against the mean of the classes", slope)
+        return Why(
+            "mean SHAP value over the cells called the class", slope * sums / np.maximum(cells, 1)
+        )
 
 
 def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Part]]:

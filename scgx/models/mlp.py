@@ -10,7 +10,7 @@ Of labels, a network of the same kind takes the genes themselves; `hide` leaves 
 training cell, which makes it bear genes that another study lacks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -25,6 +25,7 @@ from scgx.learn.data import TrainingData
 from scgx.learn.labels import LabelledData
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import Lsi
+from scgx.learn.model import Why
 from scgx.learn.prepared import Prepared, Standard, with_depth
 from scgx.learn.residual import training_targets, values
 from scgx.learn.target import bounded, limits
@@ -226,3 +227,12 @@ class Classifier:
         from scgx.models import _classifier_net as net
 
         return net.answer(self.network, self.standard, block.x, block.present)
+
+    def explain(self, blocks: Iterator[CellBlock]) -> Why:
+        """Slopes of the logits, at the mean cell or over the cells that are called the class."""
+        from scgx.models import _classifier_net as net
+
+        made, cells = net.slopes(self.network, self.standard, blocks)
+        where = "over the cells called the class" if cells else "at the mean cell"
+        words = f"slope of the logit per deviation, against the mean of the classes, {where}"
+        return Why(words, made)

@@ -16,6 +16,7 @@ CALLS: dict[str, list[str]] = {
     "annotate-coords": ["BAD", "-o", "OUT"],
     "classify": ["TYPES", "BAD", "-o", "OUT"],
     "concat": ["BAD", "GOOD", "--names", "a,b", "--genes", "outer", "-o", "OUT"],
+    "explain": ["TYPES", "--cells", "BAD"],
     "filter-chrom": ["X", "BAD", "-o", "OUT"],
     "hvg": ["BAD", "--flavor", "pearson", "-o", "OUT"],
     "info": ["BAD"],
@@ -89,7 +90,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(good: Path, forked: Zygote) -> Path:
     made = good.with_name("mean.scgx")
     assert forked("train", "mean", good, "--from", "atac", "--to", "rna", "-o", made).code == 0
-    words = ("train", "majority", good, "--label", "cell_type", "--min-cells-per-class", "1")
+    words = ("train", "logistic", good, "--label", "cell_type", "--min-cells-per-class", "1")
     ended = forked(*words, "-o", good.with_name("types.scgx"))
     assert ended.code == 0, ended.err
     return made
