@@ -73,8 +73,9 @@ def fit(
 
 
 def _told(roles: LabelRoles, modality: str, module: ModuleType) -> LabelRoles:
-    """The roles, with what the model's file says about genes that are not there."""
-    return replace(roles, source=modality, hidden=getattr(module, "HIDDEN", 0.0))
+    """The roles, with the genes that copies lack: as the model can bear, none if the panel is known."""
+    hidden = getattr(module, "HIDDEN", 0.0) if roles.panel is None else 0.0
+    return replace(roles, source=modality, hidden=hidden)
 
 
 def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData, Parts]:

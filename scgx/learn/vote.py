@@ -32,11 +32,23 @@ def in_clusters(probability: np.ndarray, words: np.ndarray) -> np.ndarray:
 
 def among_neighbours(probability: np.ndarray, components: np.ndarray) -> np.ndarray:
     """Mean float32 (n, classes) over the nearest cells in `components` (n, rank), blockwise."""
+    return averaged(probability, nearest(components)).astype(np.float32)
+
+
+def nearest(components: np.ndarray) -> np.ndarray:
+    """Rows int64 (n, 15) of the nearest cells of each, itself among them, in the order of rows."""
     most = min(NEIGHBOURS, len(components))
     square = (components**2).sum(axis=1)
-    made = np.empty_like(probability)
+    made = np.empty((len(components), most), np.int64)
     for part in parts(len(components), ROWS_AT_ONCE):
         distance = square - 2 * (components[part] @ components.T)
-        near = np.sort(np.argpartition(distance, most - 1, axis=1)[:, :most], axis=1)
-        made[part] = probability[near].mean(axis=1, dtype=np.float64)
+        made[part] = np.sort(np.argpartition(distance, most - 1, axis=1)[:, :most], axis=1)
+    return made
+
+
+def averaged(probability: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Mean float64 (n, classes) of the rows `near` (n, k) of each row."""
+    made = np.empty(probability.shape)
+    for part in parts(len(near), ROWS_AT_ONCE):
+        made[part] = probability[near[part]].mean(axis=1, dtype=np.float64)
     return made
