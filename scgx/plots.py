@@ -179,6 +179,50 @@ def weights(told: Weights, path: Path) -> None:
     _save(figure, path, kind)
 
 
+class Shares(Protocol):
+    """What a plot of compositions shows; `scgx.learn.composition.Composition` is one."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+    @property
+    def samples(self) -> Sequence[str]: ...
+    @property
+    def shares(self) -> np.ndarray: ...
+    @property
+    def reference_shares(self) -> np.ndarray | None: ...
+
+
+def composition(made: Shares, path: Path) -> None:
+    """A stacked bar per sample, and the reference as the last."""
+    kind = check_kind(path)
+    names, shares = list(made.samples), made.shares
+    if made.reference_shares is not None:
+        names, shares = [*names, "reference"], np.vstack([shares, made.reference_shares])
+    rows = -(-len(made.classes) // 2)
+    figure = _figure(8, max(2.0, 0.3 * len(names) + 0.9) + 0.16 * rows)
+    axis = figure.add_subplot()
+    left = np.zeros(len(names))
+    shades = _colours(len(made.classes))
+    for k, word in enumerate(made.classes):
+        axis.barh(range(len(names)), shares[:, k], left=left, color=shades[k], label=word)
+        left += shares[:, k]
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("share of cells")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=7)
+    _save(figure, path, kind)
+
+
+def _colours(n: int) -> list[tuple[float, float, float, float]]:
+    """n colours: twenty that differ well, more around the wheel."""
+    import matplotlib
+
+    if n <= 20:
+        return [matplotlib.colormaps["tab20"](i) for i in range(n)]
+    return [matplotlib.colormaps["nipy_spectral"]((i + 0.5) / n) for i in range(n)]
+
+
 def _along(axis, picture: Picture, name: str) -> None:  # type: ignore[no-untyped-def]
     """One dot per feature, chromosomes side by side; features without a place come last."""
     r = picture.r.get(name, np.full(len(picture.chrom), np.nan))

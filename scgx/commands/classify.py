@@ -1,5 +1,6 @@
 """`scgx classify`: what cell is this, how sure is that, and what else might it be?"""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,17 @@ def classify(
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="a line per cell as TSV")
     ] = None,
+    composition: Annotated[
+        str | None,
+        typer.Option("--composition", metavar="COLUMN", help="print shares of classes per sample"),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", metavar="FILE", help="a tissue that samples are compared with"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="the composition as a picture")
+    ] = None,
     min_overlap: Annotated[
         float,
         typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
@@ -62,6 +74,7 @@ def classify(
     cells of another study: they teach one another, and a cell's name depends on the others.
     --majority-vote averages probabilities over clusters, or over the nearest cells. --coverage adds
     scgx_set, the classes that a cell may be; one with none or several of them is unknown.
+    --composition prints to stdout, or to stderr where the cells go to stdout.
 
     Example:
     scgx train logistic split.h5ad --label cell_type -q | scgx classify - split.h5ad -o named.h5ad
@@ -76,22 +89,44 @@ def classify(
         raise UsageError("cells and table cannot both be stdout", fix="name one of them")
     streams.apart(output, model)
     streams.apart(table, model, input)
+    if composition is None and (reference is not None or plot is not None):
+        raise UsageError("--reference and --plot are of samples", fix="name --composition COLUMN")
+    if reference == "-" and "-" in (model, input):
+        raise UsageError("only one of the files can be stdin", fix="name the others by path")
+    if plot is not None:
+        from scgx import plots
+
+        plots.check_kind(plot)
+        streams.apart(plot, model, input)
     with ExitStack() as stack:
         trained = stack.enter_context(streams.source(model))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
         lines = stack.enter_context(streams.sink(str(table))) if table is not None else None
+        tissue = stack.enter_context(streams.source(reference)) if reference is not None else None
         from scgx.learn.threads import limit
 
         limit(threads)
+        from scgx.commands._classify_composition import show
         from scgx.h5ad.reader import open_cells
         from scgx.learn import artifact, calls, classification
+        from scgx.learn.composition import of_samples, of_tissue
 
         wish = classification.Wish(
             min_overlap, reject, top, coarse, adapt, majority_vote, coverage, history
         )
         found = artifact.read(trained.path, trained.name)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
+            samples = cells.obs.strings(composition) if composition is not None else None
+            beside = None
+            if tissue is not None:
+                with open_cells(tissue.path, name=tissue.name, memory=budget) as there:
+                    beside = of_tissue(there, found, coarse=coarse)
             called = classification.write(found, cells, dst, wish)
             if lines is not None:
                 calls.table(dict(called.columns()), cells.obs_names, lines.path)
+        if composition is not None and samples is not None:
+            made = of_samples(called, samples, composition, beside)
+            if plot is not None:
+                plots.composition(made, plot)
+            show(made, sys.stderr if output == "-" else sys.stdout)

@@ -341,3 +341,36 @@ def test_neighbours_vote_where_there_are_no_clusters(scgx: Run, tmp_path: Path) 
     scgx("sample", tmp_path / "s.h5ad", "--n", "20", "-o", tmp_path / "few.h5ad")
     few = ("classify", tmp_path / "m", tmp_path / "few.h5ad", "--majority-vote", "knn")
     assert "20 cells have no neighbourhoods" in scgx(*few, "-o", tmp_path / "o.h5ad").err
+
+
+def test_shares_of_samples_are_printed_and_compared_with_a_tissue(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    words = ("classify", model, cells, "--composition", "donor", "--reference", cells)
+    said = scgx(*words, "--plot", "c.svg", "-o", tmp_path / "out.h5ad").out.decode()
+    obs = anndata.read_h5ad(named).obs
+    n = int(((obs["donor"] == "D1") & (obs["scgx_label"] == "astrocyte")).sum())
+    row = next(line.split() for line in said.splitlines() if line.startswith("D1 "))
+    assert row[:3] == ["D1", "astrocyte", str(n)]
+    assert float(row[3]) == pytest.approx(n / (obs["donor"] == "D1").sum(), abs=6e-4)
+    shares = obs.groupby("donor", observed=True)["scgx_label"].value_counts(normalize=True)
+    tissue = obs["cell_type"].value_counts(normalize=True)
+    away = (shares["D1"].reindex(tissue.index).fillna(0) - tissue).abs().sum() / 2
+    last = [line.split() for line in said.splitlines() if line.startswith("D1 ")][-1]
+    assert float(last[1]) == pytest.approx(away, abs=6e-4)
+    assert b"<svg" in (tmp_path / "c.svg").read_bytes()
+
+
+def test_shares_leave_stdout_to_the_cells(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    done = scgx("classify", model, cells, "--composition", "donor", "-q")
+    assert done.out.startswith(b"\x89HDF") and "composition by donor" in done.err
+    done = scgx("classify", model, cells, "--composition", "doner", "-o", "x.h5ad", code=4)
+    assert "did you mean 'donor'?" in done.line() and not (tmp_path / "x.h5ad").exists()
+    assert "--composition" in scgx("classify", model, cells, "--plot", "c.png", code=2).line()
+    bare = ("classify", model, cells, "--composition", "donor", "--reference", tmp_path / "b")
+    table = anndata.read_h5ad(cells)
+    del table.obs["cell_type"]
+    table.write_h5ad(tmp_path / "b")
+    assert "neither scgx_label nor cell_type" in scgx(*bare, "-o", "x.h5ad", code=4).line()
