@@ -86,7 +86,7 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
     train, val = (rows[labels.codes[rows] >= 0] for rows in (parts.train, parts.val))
     if not len(val):
         groups = None if parts.groups is None else parts.groups[train]
-        held = _held_out(labels.codes[train], fold_of(groups, len(train), seed=seed, most=5) == 0)
+        held = _held_out(labels.codes[train], _tenth(groups, len(train), seed=seed))
         train, val = train[~held], train[held]
         say(f"no validation rows: {len(val):,} of the training rows validate")
     counts = np.bincount(labels.codes[train], minlength=len(labels.names))
@@ -105,6 +105,14 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
         augment=Augment(roles.augment, seed, hidden=roles.hidden),
     )
     return data, parts
+
+
+def _tenth(groups: np.ndarray | None, n: int, *, seed: int) -> np.ndarray:
+    """Which of n rows validate: whole groups, a tenth of the rows at most, or the smallest fold."""
+    fold = fold_of(groups, n, seed=seed, most=10)
+    size = np.bincount(fold)
+    within = np.where(size <= n // 10 + 1, size, 0)
+    return fold == (within.argmax() if within.any() else size.argmin())
 
 
 def _held_out(codes: np.ndarray, held: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from scgx.errors import DataError, InputError
 from scgx.h5ad import writer
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.reader import open_cells
-from scgx.learn.fit_labels import LabelRoles, gather
+from scgx.learn.fit_labels import LabelRoles, _tenth, gather
 from scgx.learn.labels import classes_of, read_map
 from scgx.models import logistic
 from scgx.progress import Report
@@ -154,3 +154,12 @@ def test_a_map_has_comments_and_blank_lines(tmp_path: Path) -> None:
     assert read_map(path, ("CD4 T",)) == {"CD4 T": "T", "CD8 T": "T"}
     with pytest.raises(DataError, match="'B' first"):
         read_map(path, ("B", "CD4 T"))
+
+
+def test_without_validation_rows_whole_groups_of_a_tenth_at_most_validate() -> None:
+    donors = np.repeat(np.array(["a", "b", "c", "d"], object), [500, 300, 150, 80])
+    held = _tenth(donors, len(donors), seed=0)
+    assert set(donors[held]) == {"d"}
+    assert _tenth(None, 1_000, seed=0).sum() == 100
+    even = np.repeat(np.array(["a", "b", "c"], object), [40, 30, 20])
+    assert set(even[_tenth(even, 90, seed=0)]) == {"c"}  # all are over a tenth: the smallest
