@@ -21,6 +21,7 @@ from scgx.metrics._panel import Result
 from scgx.tasks import _bootstrap, _pairing
 from scgx.tasks._answers import Answers, Constant, Drawn, FileAnswers, walk
 from scgx.tasks._evaluate import metric
+from scgx.tasks._rejection import rejection
 from scgx.tasks._request import Request
 from scgx.tasks._scores import (
     BASELINE,
@@ -111,7 +112,14 @@ def score(ask: Request) -> Scores:
         verdicts=tuple(verdict(entry, best, HEADLINE, drawn) for entry in judged),
         notes=tuple(ground.notes),
         picture=_confusion(shown, truth, classes) if ask.picture else None,
-        extras=tuple(_per_class(name, tallies[name], classes) for name in ground.labels),
+        extras=tuple(
+            extra
+            for name, guess in zip(ground.labels, ground.guesses, strict=True)
+            for extra in (
+                _per_class(name, tallies[name], classes),
+                *rejection(name, guess, truth, classes),
+            )
+        ),
         what="classes",
     )
 

@@ -247,6 +247,7 @@ def test_types_that_the_model_never_saw_are_wrong_and_said(
     table.write_h5ad(tmp_path / "new.h5ad")
     done = scgx("score", tmp_path / "new.h5ad", named)
     assert "does not know, and gets wrong: new (20)" in done.err
+    assert "telling unknown types apart" in done.out.decode()
     table.obs["cell_type"] = "x" + table.obs["cell_type"].astype(str)
     table.write_h5ad(tmp_path / "new.h5ad")
     assert "--label" in scgx("score", tmp_path / "new.h5ad", named, code=4).line()
