@@ -8,7 +8,8 @@ the number of rows of the file on are augmented copies of cells: row modulo that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,7 +82,7 @@ class LabelledData:
         self._cells, self.lens, self.labels = cells, lens, labels
         self.cells_train, self.val = parts
         self.augment = augment
-        more = [self.cells_train + copy * cells.n_obs for copy in range(augment.copies + 1)]
+        more = [self.cells_train + i * cells.n_obs for i in range(augment.copies + 1)]
         self.train = np.concatenate(more)
         self.groups, self.balance = groups, balance
         self.memory = cells.memory
@@ -164,6 +165,15 @@ class LabelledData:
             for start in range(0, len(chunk), size):
                 some = chunk[start : start + size]
                 yield LabelBatch(some, x[start : start + size], self.y(some), self.weight(some))
+
+    def with_copies(self, copies: Iterable[int]) -> LabelledData:
+        """The same data, of which the cells and only these augmented copies (1, 2, ...) train."""
+        made = copy(self)
+        made.train = np.concatenate(
+            [self.cells_train + i * self._cells.n_obs for i in (0, *copies)]
+        )
+        made.__dict__.pop("moments", None)
+        return made
 
     def fingerprint(self) -> str:
         """A name for exactly this data: file, features, labels and parts."""

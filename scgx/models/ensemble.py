@@ -3,12 +3,14 @@
 Each member is fitted as it would be alone, and its scores are divided by its own temperature (least
 -log p on validation rows), so that neither shouts the other down; then logarithms of probabilities are
 averaged. Within a study the two are worth two to three hundredths of macro-F1 more than either. Into
-another study trees alone go further (docs/decisions/classifiers.md).
+another study trees alone go further: `linear=0` with several `forests`, of which each learns from the
+cells and from its own share of the copies that `train --augment` makes, and so meets other chemistries
+than the others (docs/decisions/classifiers.md).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -23,7 +25,6 @@ from scgx.progress import Report
 FROM: set[str] = set()
 TO: set[str] = set()
 LABELS = {"rna", "activity", "atac", "adt"}
-MEMBERS = ("xgboost", "logistic")
 AT_ONCE = 512
 LEAST = 1e-6  # no member calls a class less likely than this
 
@@ -32,7 +33,8 @@ LEAST = 1e-6  # no member calls a class less likely than this
 class Config:
     """What the members weigh, and their most telling knobs; the others are as they are alone."""
 
-    linear: float = knob(0.5, most=1)  # share of logistic regression in the answer
+    linear: float = knob(0.5, most=1)  # share of logistic regression in the answer; 0 leaves it out
+    forests: int = knob(1, least=1)  # sets of trees that share the rest
     C: float = knob(0.1, least=1e-9)  # of logistic regression
     trees: int = knob(500, least=1)  # rounds at most
     depth: int = knob(4, least=1)  # of a tree
@@ -41,62 +43,76 @@ class Config:
     device: str = "auto"  # auto, cpu or cuda
 
 
+class Member(NamedTuple):
+    """One of the models: what its parts are called in the artifact, and what it weighs."""
+
+    name: str
+    module: Any
+    settings: Any
+    share: float
+
+
 class Model:
     """The members, with the temperature of each."""
 
-    def __init__(self, config: Config, members: tuple[Any, ...], heat: np.ndarray) -> None:
-        self.config, self.members = config, members
+    def __init__(self, config: Config, models: tuple[Any, ...], heat: np.ndarray) -> None:
+        self.members = members_of(config)
+        self.models = models
         self.heat = heat  # (members,) float64
 
     @classmethod
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
         """Fit the members in turn; data.val stops the trees and sets the temperatures."""
-        members = tuple(
-            module.Model.fit(data, settings, seed=seed, report=report)
-            for module, settings in _kinds(config)
-        )
+        models, heat = [], []
         rows = [data.val[i : i + AT_ONCE] for i in range(0, len(data.val), AT_ONCE)]
-        heat = []
-        for member in members:
-            made = [member.scores(data.block(part)) for part in rows]
+        for number, member in enumerate(members_of(config)):
+            mine = data
+            if member.name.startswith("xgboost"):
+                mine = data.with_copies(range(number + 1, data.augment.copies + 1, config.forests))
+            fit = member.module.Model.fit
+            model = fit(mine, member.settings, seed=seed + number, report=report)
+            made = [model.scores(data.block(part)) for part in rows]
             scores = np.concatenate([np.zeros((0, len(data.classes)), np.float32), *made])
+            models.append(model)
             heat.append(temperature(scores, data.y(data.val)))
-        return cls(config, members, np.array(heat))
+        return cls(config, tuple(models), np.array(heat))
 
     def save(self) -> Mapping[str, bytes]:
         saved = {"heat.safetensors": pack_arrays({"heat": self.heat})}
-        for name, member in zip(MEMBERS, self.members, strict=True):
-            saved |= {f"{name}.{part}": value for part, value in member.save().items()}
+        for member, model in zip(self.members, self.models, strict=True):
+            saved |= {f"{member.name}.{part}": value for part, value in model.save().items()}
         return saved
 
     @classmethod
     def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
-        made = []
-        for name, (module, settings) in zip(MEMBERS, _kinds(config), strict=True):
+        models = []
+        for member in members_of(config):
+            before = f"{member.name}."
             own = {
-                part.removeprefix(f"{name}."): value
+                part.removeprefix(before): value
                 for part, value in members.items()
-                if part.startswith(f"{name}.")
+                if part.startswith(before)
             }
-            made.append(module.Model.restore(settings, own))
-        return cls(config, tuple(made), unpack_arrays(members["heat.safetensors"])["heat"])
+            models.append(member.module.Model.restore(member.settings, own))
+        return cls(config, tuple(models), unpack_arrays(members["heat.safetensors"])["heat"])
 
     def scores(self, block: CellBlock) -> np.ndarray:
         """(n, classes) float32: weighted means of logarithms of probabilities."""
-        share = (1 - self.config.linear, self.config.linear)
         total = np.zeros(1)
-        for weight, heat, member in zip(share, self.heat, self.members, strict=True):
-            p = softmax(member.scores(block), float(heat))
-            total = total + weight * np.log(np.maximum(p, LEAST))
+        for member, model, heat in zip(self.members, self.models, self.heat, strict=True):
+            p = softmax(model.scores(block), float(heat))
+            total = total + member.share * np.log(np.maximum(p, LEAST))
         return total.astype(np.float32)
 
 
-def _kinds(config: Config) -> tuple[tuple[Any, Any], ...]:
-    """Module and settings of each member."""
-    given = asdict(config)
-    modules = [registry.load("models", name) for name in MEMBERS]
-    fields = [set(module.Config.__dataclass_fields__) for module in modules]
-    return tuple(
-        (module, module.Config(**{key: given[key] for key in known & given.keys()}))
-        for module, known in zip(modules, fields, strict=True)
-    )
+def members_of(config: Config) -> list[Member]:
+    """The forests, then logistic regression where it weighs anything; shares sum to one."""
+    wanted = [(f"xgboost{i}", (1 - config.linear) / config.forests) for i in range(config.forests)]
+    wanted = wanted if config.linear < 1 else []
+    wanted = [*wanted, ("logistic", config.linear)] if config.linear else wanted
+    given, made = asdict(config), []
+    for name, share in wanted:
+        module = registry.load("models", name.rstrip("0123456789"))
+        known = set(module.Config.__dataclass_fields__) & given.keys()
+        made.append(Member(name, module, module.Config(**{k: given[k] for k in known}), share))
+    return made

@@ -94,6 +94,17 @@ def test_copies_are_the_same_read_from_disk_or_held(counts: Path):
         np.testing.assert_array_equal(data.held[rows].toarray(), data._read(rows).toarray())
 
 
+def test_some_copies_alone_can_train(counts: Path):
+    with open_cells(counts) as cells:
+        data, _ = gather(cells, LabelRoles("kind", augment=3), seed=0)
+        few = data.with_copies([2])
+        n = len(data.cells_train)
+        np.testing.assert_array_equal(few.train[n:], data.cells_train + 2 * 300)
+        assert len(few.train) == 2 * n
+        assert len(data.train) == 4 * n
+        assert few.moments is not data.moments
+
+
 def test_a_study_lacks_some_features_and_its_depth_is_of_the_others(counts: Path):
     augment = Augment(copies=1, hidden=0.9, seed=2)
     with open_cells(counts) as cells:
