@@ -21,6 +21,7 @@ from scgx.metrics._panel import Result
 from scgx.tasks import _bootstrap, _pairing
 from scgx.tasks._answers import Answers, Constant, Drawn, FileAnswers, walk
 from scgx.tasks._evaluate import metric
+from scgx.tasks._hierarchy import through_map
 from scgx.tasks._rejection import rejection
 from scgx.tasks._request import Request
 from scgx.tasks._scores import (
@@ -118,6 +119,7 @@ def score(ask: Request) -> Scores:
             for extra in (
                 _per_class(name, tallies[name], classes),
                 *rejection(name, guess, truth, classes),
+                *through_map(name, guess, truth, classes, _map_of(guess.cells)),
             )
         ),
         what="classes",
@@ -181,6 +183,13 @@ def _facts(guess: Cells) -> dict[str, object]:
     recorded = guess.scgx.get("model")
     facts = json.loads(recorded) if isinstance(recorded, str) else {}
     return facts if isinstance(facts, dict) else {}
+
+
+def _map_of(guess: Cells) -> dict[str, str]:
+    """Fine to coarse classes as the model has them; empty where it has none, or answered in coarse."""
+    facts = _facts(guess)
+    coarse = facts.get("coarse")
+    return coarse if isinstance(coarse, dict) and not facts.get("is_coarse") else {}
 
 
 def _odd(name: str, found: FileAnswers, ground: _Ground) -> list[str]:

@@ -375,3 +375,19 @@ def test_shares_leave_stdout_to_the_cells(
     del table.obs["cell_type"]
     table.write_h5ad(tmp_path / "b")
     assert "neither scgx_label nor cell_type" in scgx(*bare, "-o", "x.h5ad", code=4).line()
+
+
+def test_a_wrong_type_in_the_right_class_is_credited(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    facts = json.loads(scgx("score", cells, named, "--json").out)
+    table = next(each for each in facts["tables"] if each["name"] == "through the label map")
+    credit = dict(table["rows"])
+    obs = anndata.read_h5ad(named).obs
+    test = obs[obs["split"] == "test"]
+    first = sorted(set(obs["cell_type"]))[0]
+    truth, guess = test["cell_type"].astype(str), test["scgx_label"].astype(str)
+    assert credit["accuracy of fine types"] == pytest.approx((truth == guess).mean())
+    coarse = ((truth == first) == (guess == first)).mean()
+    assert credit["accuracy of coarse types"] == pytest.approx(coarse)
+    assert credit["accuracy of fine types"] < coarse
