@@ -22,6 +22,7 @@ from scgx.tasks import _bootstrap, _pairing
 from scgx.tasks._answers import Answers, Constant, Drawn, FileAnswers, walk
 from scgx.tasks._evaluate import metric
 from scgx.tasks._hierarchy import through_map
+from scgx.tasks._order import by_confusion
 from scgx.tasks._rejection import rejection
 from scgx.tasks._request import Request
 from scgx.tasks._scores import (
@@ -342,7 +343,7 @@ def _levels(
 def _confusion(
     shown: Sequence[tuple[str, str, Answers]], truth: Array, classes: tuple[str, ...]
 ) -> Confusion:
-    """Cells by true and guessed class, of every guess."""
+    """Cells by true and guessed class, of every guess; classes that are mixed up side by side."""
     n = len(classes)
     parts = np.zeros(len(truth), dtype=np.int64)
     matrices = {}
@@ -353,7 +354,9 @@ def _confusion(
                 said = calls.guess >= 0
                 np.add.at(found, (calls.truth[said], calls.guess[said]), 1)
             matrices[name] = found
-    return Confusion(classes, matrices)
+    order = by_confusion(matrices.values())
+    within = {name: found[np.ix_(order, order)] for name, found in matrices.items()}
+    return Confusion(tuple(classes[code] for code in order), within)
 
 
 def _protocol(key: str, column: str, classes: tuple[str, ...]) -> Protocol:
