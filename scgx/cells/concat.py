@@ -62,7 +62,9 @@ def names_of(files: Sequence[str], given: str | None) -> tuple[str, ...]:
         paths = [Path(file) for file in files]
         names = [_SUFFIXES.sub("", path.name) for path in paths]
         if len(set(names)) < len(names):
-            names = [f"{path.parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
+            names = [
+                f"{path.parent.name}/{n}".strip("/") for path, n in zip(paths, names, strict=True)
+            ]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise UsageError(f"two datasets are called {repeated[0]!r}", fix="--names a,b")
@@ -246,8 +248,9 @@ def _units(files: Sequence[Cells], key: str, keys: Sequence[str]) -> dict[str, s
             if first != unit:
                 where = key.removeprefix("layers/")
                 raise DataError(
-                    f"{where} of {kind} is {first} in {name} and {unit} in {cells.name}",
-                    fix="scgx normalize brings files to the same units, --method counts to counts",
+                    f"{where} of {kind} is {unit}, and {first} in {Path(name).name}",
+                    fix="scgx normalize, as with --method counts, brings both to the same units",
+                    file=cells.name,
                 )
     return {kind: unit for kind, (unit, _name) in units.items()}
 

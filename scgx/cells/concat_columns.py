@@ -15,7 +15,7 @@ from scgx.errors import DataError
 from scgx.genome import chroms, peaks
 from scgx.genome.peaks import Places
 from scgx.h5ad.cells import Cells
-from scgx.h5ad.features import WORDS
+from scgx.h5ad.features import WORDS, modalities
 from scgx.h5ad.frame import Frame
 
 
@@ -116,9 +116,11 @@ def var_of(
     lookups = [np.where((at >= 0) & unified[at], -1, at) for at in columns.lookups]
     made = merge_features([cells.var for cells in files], lookups, columns.names)
     var = made.frame
-    if unified.any() and "feature_types" in var:
-        words = var.strings("feature_types")
-        words[unified] = WORDS["atac"]
+    unsaid = modalities(var) != columns.kinds
+    if unsaid.any():  # as of a file that does not say, beside one that does
+        words = np.array([WORDS.get(kind, kind) for kind in columns.kinds], dtype=object)
+        if "feature_types" in var:
+            words = np.where(unsaid, words, var.strings("feature_types"))
         var = var.with_column("feature_types", words)
     if unified.any() and "chrom" in var:
         old, found = from_table(var).places, peaks.parse(columns.names)

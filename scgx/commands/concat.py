@@ -109,6 +109,8 @@ def concat(
     """
     budget = parse_memory(memory)
     _check_usage(files, (gtf, annotation, symbols), label, label_map)
+    if not dataset_key.strip() or "/" in dataset_key:
+        raise UsageError(f"--dataset-key is no name of a column: {dataset_key!r}", fix="a word")
     read = [name for name in (gtf, symbols, label_map) if name]
     streams.apart(report, output, *files, *read)
     streams.use_tmpdir(tmpdir)

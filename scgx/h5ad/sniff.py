@@ -52,7 +52,7 @@ def classify(head: bytes, name: str) -> str:
 
 
 _FIX = {
-    "text": "AnnData reads text; write h5ad",
+    "text": "scgx transpose makes h5ad of a matrix of text",
     "a Git-LFS pointer": "run git lfs pull",
     "a web page": "the download failed or needs a login",
     "a cut HDF5 file": "the file is truncated",

@@ -266,7 +266,7 @@ def test_other_units_and_other_columns_of_that_name_are_refused(scgx, tmp_path):
     one, two = dataset(1, "ab"), dataset(2, "ab")
     two.X = np.log1p(two.X.toarray() * 0.37)
     refused = scgx("concat", *written(tmp_path, one=one, two=two), code=4)
-    assert "is counts in one.h5ad and log1p-cp10k in two.h5ad" in refused.err
+    assert "two.h5ad: X of rna is log1p-cp10k, and counts in one.h5ad" in refused.err
     one.obs["dataset"] = "mine"
     refused = scgx("concat", *written(tmp_path, one=one), code=4)
     assert "'dataset' already" in refused.err
