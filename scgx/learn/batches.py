@@ -25,7 +25,7 @@ import numpy.typing as npt
 import xxhash
 from scipy import sparse
 
-from scgx.errors import DataError, ScgxError, UsageError
+from scgx.errors import DataError, InputError, ScgxError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.gather import Recycled, Stack, dense, pick
 from scgx.h5ad.measured import Measured, measured_of
@@ -156,6 +156,11 @@ class Batches:
             raise UsageError(f"shuffle={shuffle!r} is not known", fix="block, full or None")
         if balance is not None and weights is not None:
             raise UsageError("balance and weights say two things about one draw")
+        if not isinstance(memory, int) or seed < 0:
+            raise UsageError("memory is whole bytes (512 << 20), and seed is 0 or more")
+        for path in many:
+            if not Path(path).exists():
+                raise InputError("no such file", file=str(path))
         self._ask = _Ask(
             tuple(map(str, many)), batch_size, modality, tuple(obs), split, layer, units, features,
             shuffle, balance, weights, vocabulary, dense, np.dtype(dtype), seed, drop_last, prefetch,

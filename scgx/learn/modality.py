@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from scgx.errors import DataError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad import obsm
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.gather import Source, Tables, held, source_of
@@ -73,6 +73,8 @@ def align(
 
     DataError where none is left, or where several files are aligned and a name occurs twice.
     """
+    if isinstance(wanted, str) and wanted not in ("inner", "outer"):
+        raise UsageError(f"features={wanted!r} is not known", fix="inner, outer or names in a list")
     alone = len(places) == 1 and (wanted is None or isinstance(wanted, str))
     features = places[0].names if alone else _common(places, wanted)
     tables, known = [], []

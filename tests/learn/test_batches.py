@@ -437,9 +437,14 @@ def test_a_request_that_cannot_be_met_is_refused(one, three):
         {"split": "tran"},
         {"weights": np.ones(3)},
         {"batch_size": 0},
+        {"features": "Outer"},
+        {"memory": "512M"},
+        {"seed": -1},
     ):
         with pytest.raises(UsageError):
             Batches(path, **{"modality": "rna", **options})
+    with pytest.raises(InputError, match="no such file"):
+        Batches("nowhere.h5ad", modality="rna")
     with Batches(path, 10, modality="rna") as data, pytest.raises(DataError, match="has none"):
         next(data.batches(0, shard=Shard(0, N + 1)))
 
