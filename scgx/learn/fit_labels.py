@@ -93,7 +93,7 @@ def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData,
     labels = Classes(labels.column, labels.names, labels.codes, counts)
     columns = measured_by_all(cells, columns_of(cells, modality), parts, modality)
     if roles.panel is not None:
-        columns = within(cells, columns, modality, roles.panel)
+        columns = within(cells, columns, modality, Path(roles.panel))
     lens = _lens(cells, modality, columns, train, roles.features)
     data = LabelledData(
         cells,

@@ -3,9 +3,8 @@
 Each member is fitted as it would be alone, and its scores are divided by its own temperature (least
 -log p on validation rows), so that neither shouts the other down; then logarithms of probabilities are
 averaged. Within a study the two are worth two to three hundredths of macro-F1 more than either. Into
-another study trees alone go further: `linear=0` with several `forests`, of which each learns from the
-cells and from its own share of the copies that `train --augment` makes, and so meets other chemistries
-than the others (docs/decisions/classifiers.md).
+another study trees alone go further: `linear=0`, and several `forests` for less noise. Of the copies
+that `train --augment` makes each forest learns from its own share (docs/decisions/classifiers.md).
 """
 
 from collections.abc import Mapping
