@@ -69,7 +69,7 @@ def clean(
     verdict = qc.judge(obs, metrics.values, train, request)
     kept = np.flatnonzero(verdict.keep)
     if not len(kept):
-        falls = ", ".join(f"{f.filter} {int(f.rows.sum()):,}" for f in verdict.falls)
+        falls = ", ".join(f"{f.filter} drops {int(f.rows.sum()):,}" for f in verdict.falls)
         raise DataError(f"no cell is left ({falls})", fix="loosen a bound", file=cells.name)
     tallies = _again(cells, metrics, verdict.keep, train, memory)
     features, lines = _features(cells, tallies, min_cells)

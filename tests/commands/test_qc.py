@@ -224,7 +224,7 @@ def test_a_real_file_is_cleaned_as_by_hand(scgx, real_data, tmp_path):
         (["--keep", "__import__('os').system('x') == 1"], 2, "is no condition"),
         (["--keep", "tpe == 'deep'"], 4, "did you mean 'type'"),
         (["--keep", "type == 'deap'"], 4, "no cell has type 'deap'"),
-        (["--min-genes", 1000], 4, "no cell is left"),
+        (["--min-genes", 1000], 4, "no cell is left (--min-genes drops "),
         (["--keep", "split == 'test'", "--min-genes", "q1"], 4, "no training cell is left"),
         (["--min-cells", 1000], 4, "no feature is seen in 1,000 training cells"),
         (["--min-peaks", 3], 4, "--min-peaks needs n_peaks_by_counts"),
