@@ -43,7 +43,9 @@ def check(dataset: Dataset, asked: Asked) -> Checked:
         raise UsageError(f"{dataset.name} is what it is", fix="scgx fetch census --where EXPR")
     words = asked.where or own.WHERE
     if not words:
-        raise UsageError("the Census is tens of millions of cells", fix="say which: --where cell_type=...")
+        raise UsageError(
+            "the Census is tens of millions of cells", fix="say which: --where cell_type=..."
+        )
     organism = _census.ORGANISMS.get(asked.organism or "human")
     if organism is None:
         raise UsageError(f"--organism {asked.organism!r} is unknown", fix="human or mouse")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from isal import igzip
 
 from scgx.errors import InputError
 from scgx.h5ad import streams, text_faults, text_header, text_stream
 from scgx.h5ad import text_kernels as kernels
 from scgx.h5ad.text_header import Layout
+from scgx.h5ad.text_write import packed_text
 from scgx.h5ad.threads import ahead, side_by_side
 from scgx.progress import bar, say
 
@@ -104,7 +104,7 @@ def to_text(
         text_header.report_repeats(words, "name", "line", _FIRST)
         text_header.report_repeats(layout.columns, "name", "column", 1)
         file.flush()
-        pack: Callable[..., Any] = igzip.compress if packed else _plain
+        pack: Callable[..., Any] = packed_text if packed else _plain
         first = mark.join([_spelled(word, layout, mark) for word in [layout.corner, *words]])
         out.write(pack(first + b"\n"))
         parts = (

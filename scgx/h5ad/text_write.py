@@ -4,6 +4,7 @@ Numbers are written as the shortest text that reads back as the same number of t
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from scgx.h5ad.cells import Cells
 from scgx.progress import bar
 
 _BLOCK = 1 << 20
+packed_text = partial(
+    igzip.compress, mtime=0
+)  # of no time, so that the same text is the same bytes
 
 
 def write_text(
@@ -24,7 +28,7 @@ def write_text(
     matrix = cells.matrix("X")
     if matrix.dtype.kind not in "biuf":
         raise InputError(f"X holds {matrix.dtype}, which is not written as text", file=cells.name)
-    pack = igzip.compress if packed else bytes
+    pack = packed_text if packed else bytes
     with open(out_path, "wb") as out, bar("writing", cells.n_obs) as advance:
         lines, held = [], 0
         for line in _lines(cells, separator.decode(), min(memory // 64, _BLOCK)):

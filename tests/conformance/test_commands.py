@@ -17,7 +17,8 @@ from scgx import cli, registry
 from scgx.commands import _options
 
 NAMES = registry.names("commands")
-OPTIONAL_INPUT = {"fetch", "check", "score", "join", "concat", "explain"}  # whose inputs are named in another way
+# whose inputs are named in another way
+OPTIONAL_INPUT = {"fetch", "check", "score", "join", "concat", "explain"}
 
 SHARED = {
     "output": "OutputOpt", "memory": "MemoryOpt", "tmpdir": "TmpdirOpt", "seed": "SeedOpt",

@@ -153,7 +153,7 @@ KINDS: dict[str, tuple[bytes, int, str]] = {
     "zstd": (b"\x28\xb5\x2f\xfd" + bytes(99), 3, "zstd"),
     "gzip of text": (gzip.compress(b"gene,c1\nA,1\n"), 3, "gzip"),
     "cut gzip": (gzip.compress(os.urandom(9999))[:5000], 3, "gzip"),
-    "csv": (b"gene,c1,c2\nA,1,2\n", 3, "write h5ad"),
+    "csv": (b"gene,c1,c2\nA,1,2\n", 3, "transpose"),
     "matrix market": (b"%%MatrixMarket matrix coordinate\n1 1 1\n1 1 1\n", 3, "Matrix Market"),
     "json": (json.dumps({"a": 1}).encode(), 3, "JSON"),
     "pickle": (pickle.dumps({"a": 1}), 6, "pickle"),
