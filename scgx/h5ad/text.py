@@ -23,6 +23,7 @@ from scgx.h5ad import text_kernels as kernels
 from scgx.h5ad.frame import Frame
 from scgx.h5ad.spill import SparseSpill, spill_file
 from scgx.h5ad.text_header import Layout
+from scgx.h5ad.text_stream import Lines
 from scgx.h5ad.threads import ahead, side_by_side
 from scgx.h5ad.writer import Writer, create
 from scgx.progress import bar, say
@@ -101,7 +102,7 @@ def to_h5ad(
     with spill_file() as file, bar("reading", None) as advance:
         spill = SparseSpill(file, (layout.width, 2**31 - 1), np.dtype(np.float64))
         blocks = text_stream.blocks(rest, layout.line, memory, name)
-        for piece in side_by_side(lambda item: _piece(*item, task), blocks):
+        for piece in side_by_side(lambda lines: _piece(lines, task), blocks):
             spill.add(piece.indptr, piece.genes, piece.values)
             words += piece.names
             missing += piece.missing
@@ -123,9 +124,9 @@ def to_h5ad(
     return layout.width, len(words)
 
 
-def _piece(block: bytes, first: int, task: _Task) -> Piece:
-    """The entries of a block of lines, which `first` rows go before."""
-    layout, n = task.layout, block.count(b"\n")
+def _piece(lines: Lines, task: _Task) -> Piece:
+    """The entries of a block of lines."""
+    (block, first, n), layout = lines, task.layout
     buf = np.frombuffer(block, dtype=np.uint8)
     starts, stops, ends = (np.empty(n, dtype=np.int64) for _ in range(3))
     room = min(len(block) // 2 + 1, n * layout.width)

@@ -8,7 +8,8 @@ each holds of a column makes up a line. Every byte is written twice and read twi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +19,7 @@ from scgx.errors import InputError
 from scgx.h5ad import streams, text_faults, text_header, text_stream
 from scgx.h5ad import text_kernels as kernels
 from scgx.h5ad.text_header import Layout
+from scgx.h5ad.text_stream import Lines
 from scgx.h5ad.text_write import packed_text
 from scgx.h5ad.threads import ahead, side_by_side
 from scgx.progress import bar, say
@@ -68,8 +70,7 @@ class _Spill:
         return pieces, starts
 
     def _fill(self, at: int, into: Array) -> None:
-        self.file.seek(at)
-        if self.file.readinto(into.view(np.uint8).data) != into.nbytes:  # type: ignore[attr-defined]
+        if os.preadv(self.file.fileno(), [into.view(np.uint8).data], at) != into.nbytes:
             raise OSError(f"{self.file.name} is shorter than what was written to it")
 
 
@@ -96,7 +97,7 @@ def to_text(
     with _temporary() as file, bar("reading", None) as advance, open(out_path, "wb") as out:
         spill = _Spill(file)
         blocks = text_stream.blocks(rest, layout.line, memory, name)
-        for block in side_by_side(lambda item: _turn(*item, layout, mark, name), blocks):
+        for block in side_by_side(lambda lines: _turn(lines, layout, mark, name), blocks):
             totals += np.diff(block.ends, prepend=0)
             words += block.names
             spill.add(block)
@@ -107,11 +108,8 @@ def to_text(
         pack: Callable[..., Any] = packed_text if packed else _plain
         first = mark.join([_spelled(word, layout, mark) for word in [layout.corner, *words]])
         out.write(pack(first + b"\n"))
-        parts = (
-            (spill.read(start, stop), layout.columns[start:stop])
-            for start, stop in _ranges(totals, min(memory // 64, _LINES))
-        )
-        for lines in side_by_side(lambda part: pack(_lines(*part, layout, mark)), parts):
+        ranges = _ranges(totals, min(memory // 64, _LINES))
+        for lines in side_by_side(lambda part: pack(_lines(spill, part, layout, mark)), ranges):
             out.write(lines)
     say(f"{layout.width:,} lines of {len(words):,} values")
     return layout.width, len(words)
@@ -123,9 +121,9 @@ def _temporary() -> Iterator[BinaryIO]:
         yield file
 
 
-def _turn(block: bytes, first: int, layout: Layout, mark: bytes, name: str) -> Turned:
-    """A block of lines, which `first` rows go before, with its values by column."""
-    n, separator = block.count(b"\n"), layout.separator[0]
+def _turn(lines: Lines, layout: Layout, mark: bytes, name: str) -> Turned:
+    """A block of lines, with its values by column."""
+    (block, first, n), separator = lines, layout.separator[0]
     buf = np.frombuffer(block, dtype=np.uint8)
     starts, stops = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
     lengths, tally = np.zeros(layout.width, dtype=np.int64), np.zeros(11, dtype=np.int64)
@@ -151,12 +149,10 @@ def _ranges(totals: Array, size: int) -> Iterator[tuple[int, int]]:
         start, done = stop, int(ends[stop - 1])
 
 
-def _lines(
-    read: tuple[Array, Array], columns: Sequence[bytes], layout: Layout, mark: bytes
-) -> Array:
+def _lines(spill: _Spill, part: tuple[int, int], layout: Layout, mark: bytes) -> Array:
     """Whole lines of the output for a range of columns."""
-    pieces, starts = read
-    names = [_spelled(word, layout, mark) for word in columns]
+    pieces, starts = spill.read(*part)
+    names = [_spelled(word, layout, mark) for word in layout.columns[slice(*part)]]
     ends = np.cumsum([len(word) for word in names])
     out = np.empty(len(pieces) + int(ends[-1]) + len(names), dtype=np.uint8)
     kernels.gather(pieces, starts, np.frombuffer(b"".join(names), dtype=np.uint8), ends, out)
