@@ -70,7 +70,7 @@ def curve(records: Sequence[Mapping[str, object]], path: Path) -> None:
     rows = [record for record in records if "epoch" in record]
     if not rows:
         raise UsageError("--plot needs a model that trains in epochs", fix="leave it out")
-    figure = _figure(7, 4)
+    figure = canvas(7, 4)
     axis = figure.add_subplot()
     epochs = [_number(record["epoch"]) for record in rows]
     for name, words in (("train_loss", "training"), ("val_loss", "validation")):
@@ -92,20 +92,20 @@ def curve(records: Sequence[Mapping[str, object]], path: Path) -> None:
     axis.set_xlabel("epoch")
     axis.set_ylabel("loss")
     axis.legend(frameon=False)
-    _save(figure, path, kind)
+    save(figure, path, kind)
 
 
 def score(picture: Picture, path: Path) -> None:
     """r of each feature along the genome, and predicted against measured values, per guess."""
     kind = check_kind(path)
     names = list(picture.guesses)
-    figure = _figure(11, 3.2 * len(names))
+    figure = canvas(11, 3.2 * len(names))
     for i, name in enumerate(names):
         wide, small = (figure.add_subplot(len(names), 4, part) for part in
                        ((4 * i + 1, 4 * i + 3), 4 * i + 4))  # fmt: skip
         _along(wide, picture, name)
         _against(small, picture.truth.ravel(), picture.guesses[name].ravel())
-    _save(figure, path, kind)
+    save(figure, path, kind)
 
 
 class Confusion(Protocol):
@@ -113,28 +113,66 @@ class Confusion(Protocol):
 
     classes: tuple[str, ...]
     matrices: dict[str, np.ndarray]
+    reliability: dict[str, np.ndarray]
+    risk: dict[str, np.ndarray]
+    area: dict[str, float]
 
 
 def confusion(picture: Confusion, path: Path) -> None:
-    """Per guess, which share of each true class (rows) was called what (columns)."""
+    """Per guess: which share of each true class was called what, reliability, error by coverage."""
     kind = check_kind(path)
-    n = len(picture.classes)
-    side = max(3.0, 0.32 * n + 1.5)
-    figure = _figure(side * len(picture.matrices), side)
-    for i, (name, counts) in enumerate(picture.matrices.items(), 1):
-        axis = figure.add_subplot(1, len(picture.matrices), i)
-        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        for row, column in zip(*np.nonzero(share >= 0.005)) if n <= 30 else ():
-            shade = "white" if share[row, column] > 0.5 else "0.2"
-            axis.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center",
-                      fontsize=6, color=shade)  # fmt: skip
-        axis.set_xticks(range(n), picture.classes, rotation=90, fontsize=7)
-        axis.set_yticks(range(n), picture.classes, fontsize=7)
-        axis.set_xlabel("called")
-        axis.set_ylabel("truth")
-        axis.set_title(f"{name}: % of each true class", fontsize=9, loc="left")
-    _save(figure, path, kind)
+    side = max(3.0, 0.32 * len(picture.classes) + 1.5)
+    across = 1 + 2 * bool(picture.risk)
+    figure = canvas(side + 3.2 * (across - 1), side * len(picture.matrices))
+    ratios = [side, 3.2, 3.2][:across]
+    grid = figure.add_gridspec(len(picture.matrices), across, width_ratios=ratios)
+    for row, (name, counts) in enumerate(picture.matrices.items()):
+        _mistaken(figure.add_subplot(grid[row, 0]), picture.classes, counts)
+        figure.axes[-1].set_title(f"{name}: % of each true class", fontsize=9, loc="left")
+        if name in picture.risk:
+            _reliable(figure.add_subplot(grid[row, 1]), picture.reliability[name])
+            _risky(figure.add_subplot(grid[row, 2]), picture.risk[name], picture.area[name])
+    save(figure, path, kind)
+
+
+def _mistaken(axis, classes: Sequence[str], counts: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+    """A square per true class (rows) and called class (columns), in per cent of the row."""
+    n = len(classes)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*np.nonzero(share >= 0.005)) if n <= 30 else ():
+        shade = "white" if share[row, column] > 0.5 else "0.2"
+        axis.text(column, row, f"{100 * share[row, column]:.0f}", ha="center", va="center",
+                  fontsize=6, color=shade)  # fmt: skip
+    axis.set_xticks(range(n), classes, rotation=90, fontsize=7)
+    axis.set_yticks(range(n), classes, fontsize=7)
+    axis.set_xlabel("called")
+    axis.set_ylabel("truth")
+
+
+def _reliable(axis, bins: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+    """Accuracy against confidence; the larger a dot the more cells, on the diagonal is right."""
+    n, confidence, accuracy = bins
+    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+    axis.plot(confidence, accuracy, color="#1f5a94", linewidth=0.8)
+    axis.scatter(confidence, accuracy, s=6 + 90 * n / n.sum(), color="#1f5a94")
+    error = float((n * np.abs(accuracy - confidence)).sum() / n.sum())
+    axis.set_title(f"reliability: error {error:.3f}", fontsize=9, loc="left")
+    axis.set_xlabel("probability of the likeliest class")
+    axis.set_ylabel("share that is right")
+    axis.set_box_aspect(1)
+
+
+def _risky(axis, curve: np.ndarray, area: float) -> None:  # type: ignore[no-untyped-def]
+    """Error among the surest cells against the share that is kept."""
+    coverage, error = curve
+    axis.step(coverage, error, color="#1f5a94", where="post", linewidth=1)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(bottom=0)
+    axis.set_title(f"error by coverage: area {area:.3f}", fontsize=9, loc="left")
+    axis.set_xlabel("share of cells that is kept")
+    axis.set_ylabel("share of them that is wrong")
+    axis.set_box_aspect(1)
 
 
 class Weights(Protocol):
@@ -166,7 +204,7 @@ def weights(told: Weights, path: Path) -> None:
     across = min(4, len(told.classes))
     down = -(-len(told.classes) // across)
     most = max((len(top.symbols) for top in told.classes), default=1)
-    figure = _figure(3 * across, max(1.2, 0.18 * most + 0.6) * down)
+    figure = canvas(3 * across, max(1.2, 0.18 * most + 0.6) * down)
     for i, top in enumerate(told.classes, 1):
         axis = figure.add_subplot(down, across, i)
         places = range(len(top.symbols))
@@ -176,7 +214,7 @@ def weights(told: Weights, path: Path) -> None:
         axis.tick_params(axis="x", labelsize=6)
         axis.set_title(top.name, fontsize=8, loc="left")
     figure.supxlabel(told.kind, fontsize=7)
-    _save(figure, path, kind)
+    save(figure, path, kind)
 
 
 class Shares(Protocol):
@@ -199,7 +237,7 @@ def composition(made: Shares, path: Path) -> None:
     if made.reference_shares is not None:
         names, shares = [*names, "reference"], np.vstack([shares, made.reference_shares])
     rows = -(-len(made.classes) // 2)
-    figure = _figure(8, max(2.0, 0.3 * len(names) + 0.9) + 0.16 * rows)
+    figure = canvas(8, max(2.0, 0.3 * len(names) + 0.9) + 0.16 * rows)
     axis = figure.add_subplot()
     left = np.zeros(len(names))
     shades = _colours(len(made.classes))
@@ -211,7 +249,7 @@ def composition(made: Shares, path: Path) -> None:
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of cells")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=7)
-    _save(figure, path, kind)
+    save(figure, path, kind)
 
 
 def _colours(n: int) -> list[tuple[float, float, float, float]]:
@@ -255,10 +293,10 @@ def quality(panels: Sequence[Quality], path: Path) -> None:
         raise UsageError("--plot has no metric to draw", fix="leave it out")
     across = min(3, len(panels))
     down = -(-len(panels) // across)
-    figure = _figure(4 * across, 3 * down)
+    figure = canvas(4 * across, 3 * down)
     for i, panel in enumerate(panels):
         _histogram(figure.add_subplot(down, across, i + 1), panel)
-    _save(figure, path, kind)
+    save(figure, path, kind)
 
 
 def _histogram(axis, panel: Quality) -> None:  # type: ignore[no-untyped-def]
@@ -327,7 +365,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _figure(width: float, height: float) -> "Figure":
+def canvas(width: float, height: float) -> "Figure":
     """A figure without a window, so that no display is needed."""
     try:
         import matplotlib
@@ -343,7 +381,7 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _save(figure: "Figure", path: Path, kind: str) -> None:
+def save(figure: "Figure", path: Path, kind: str) -> None:
     """Write whole or not at all; without a date, so that equal pictures are equal files."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with streams.sink(str(path)) as dst:

@@ -34,12 +34,13 @@ def _overview(scores: Scores) -> Table:
     shown = [*scores.of(GUESS), *scores.of(BASELINE, CONTROL), *scores.of(ORACLE)]
     ceiling = scores.of(CEILING)
     names = [entry.name for entry in shown]
-    columns = ["metric", "better", *names, "replicate", *(entry.name for entry in ceiling)]
+    half = ["replicate"] if scores.replicate else []
+    columns = ["metric", "better", *names, *half, *(entry.name for entry in ceiling)]
     rows: list[list[object]] = []
     for metric, protocol in scores.protocols.items():
         values = [_value(entry, metric) for entry in shown]
         replicate = scores.replicate.get(metric)
-        values.append(None if replicate is None else replicate.mean)
+        values += [None if replicate is None else replicate.mean] * len(half)
         values += [_value(entry, metric) for entry in ceiling]
         rows.append([metric, protocol.direction, *values])
     title = f"{scores.n_cells:,} cells x {scores.n_features:,} {scores.what} ({scores.units})"
@@ -47,18 +48,8 @@ def _overview(scores: Scores) -> Table:
 
 
 def _detail(scores: Scores, entry: Entry) -> Table:
-    columns = [
-        "metric",
-        "value",
-        "low",
-        "high",
-        "baseline",
-        "best",
-        "replicate",
-        "scale",
-        "n",
-        "degenerate",
-    ]
+    scaled = ["replicate", "scale"] if scores.replicate else []
+    columns = ["metric", "value", "low", "high", "baseline", "best", *scaled, "n", "degenerate"]
     rows: list[list[object]] = []
     for metric in scores.protocols:
         result = entry.results[metric]
@@ -66,13 +57,15 @@ def _detail(scores: Scores, entry: Entry) -> Table:
         best = scores.best_baseline(metric)
         replicate = scores.replicate.get(metric)
         scale, why = scores.scaled(entry, metric)
+        ceiling = [
+            None if replicate is None else replicate.mean, "no range" if why == "no range" else scale
+        ]  # fmt: skip
         rows.append(
             [
                 metric, result.value, *bounds,
                 None if best is None else _value(best, metric),
                 None if best is None else best.name,
-                None if replicate is None else replicate.mean,
-                "no range" if why == "no range" else scale, result.n, result.n_degenerate,
+                *(ceiling if scaled else ()), result.n, result.n_degenerate,
             ]
         )  # fmt: skip
     title = f"{entry.name}: 95 % interval over {scores.bootstrap}; "

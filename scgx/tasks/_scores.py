@@ -101,10 +101,34 @@ class Extra:
 
 @dataclass(frozen=True)
 class Confusion:
-    """What the plot of labels draws: cells by true class (rows) and guessed class (columns)."""
+    """What the plot of labels draws, by guess.
+
+    `matrices`: cells by true class (rows) and guessed class (columns). `reliability` (3, bins): cells,
+    mean confidence and accuracy. `risk` (2, points): coverage and error, the surest cells first;
+    `area` is that under it.
+    """
 
     classes: tuple[str, ...]
     matrices: dict[str, np.ndarray]
+    reliability: dict[str, np.ndarray]
+    risk: dict[str, np.ndarray]
+    area: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MadeCells:
+    """What the plot of synthetic cells draws, by name of who made them.
+
+    `real` and `points` (cells, 3): two components and the code of the class. `genes` (2, genes): means
+    in real and in made cells. `bars`: a number for each of `keys`.
+    """
+
+    classes: tuple[str, ...]
+    real: np.ndarray
+    points: dict[str, np.ndarray]
+    genes: dict[str, np.ndarray]
+    keys: tuple[str, ...]
+    bars: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -129,7 +153,7 @@ class Scores:
     levels: tuple[Level, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
-    picture: Picture | Confusion | None = None
+    picture: Picture | Confusion | MadeCells | None = None
     extras: tuple[Extra, ...] = ()
     what: str = "features"  # that there are `n_features` of
 
@@ -154,21 +178,29 @@ class Scores:
         base = best.results[metric].value
         if value is None or base is None:
             return None, "not defined"
-        reach = ceiling.mean - base
+        direction = self.protocols[metric].direction
+        bottom = goodness(base, direction)
+        reach = goodness(ceiling.mean, direction) - bottom
         if abs(reach) < 1e-12:
             return None, "no range"
-        if (reach > 0) != (self.protocols[metric].direction == "higher"):
+        if reach < 0:
             return None, "ceiling below baseline"
-        return (value - base) / reach, ""
+        return (goodness(value, direction) - bottom) / reach, ""
 
 
 def strongest(entries: Iterable[Entry], metric: str, direction: str) -> Entry | None:
     """The entry with the best value of a metric, the first of equals; None where none has one."""
     known = [(e.results[metric].value, e) for e in entries if metric in e.results]
-    sign = 1 if direction == "higher" else -1
     best: Entry | None = None
     top = 0.0
     for value, entry in known:
-        if value is not None and (best is None or sign * value > sign * top):
-            best, top = entry, value
+        if value is not None and (best is None or goodness(value, direction) > top):
+            best, top = entry, goodness(value, direction)
     return best
+
+
+def goodness(value: float, direction: str) -> float:
+    """The more the better, for a direction: higher, lower, or near a number."""
+    if direction.startswith("near "):
+        return -abs(value - float(direction.removeprefix("near ")))
+    return value if direction == "higher" else -value

@@ -16,22 +16,21 @@ import numpy as np
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
-from scgx.metrics._calls import Array, Counts, Design, Tally
+from scgx.metrics._calls import Array, Design, Tally
 from scgx.metrics._panel import Result
 from scgx.tasks import _bootstrap, _pairing
 from scgx.tasks._answers import Answers, Constant, Drawn, FileAnswers, walk
+from scgx.tasks._averages import averages, per_class, top_k
 from scgx.tasks._evaluate import metric
 from scgx.tasks._hierarchy import through_map
-from scgx.tasks._order import by_confusion
+from scgx.tasks._label_picture import picture
 from scgx.tasks._rejection import rejection
 from scgx.tasks._request import Request
 from scgx.tasks._scores import (
     BASELINE,
     CONTROL,
     GUESS,
-    Confusion,
     Entry,
-    Extra,
     Level,
     Protocol,
     Scores,
@@ -43,7 +42,7 @@ NAME = "labels"
 HEADLINE = "f1_macro"
 METRICS = (
     "f1_macro", "accuracy", "balanced_accuracy", "f1_weighted", "f1_micro", "median_f1",
-    "top3_accuracy", "nll", "brier", "ece",
+    "top3_accuracy", "nll", "brier", "ece", "ece_adaptive", "ece_classwise", "aurc",
 )  # fmt: skip
 IN_LEVELS = ("f1_macro", "accuracy", "ece")
 
@@ -88,7 +87,7 @@ def score(ask: Request) -> Scores:
         if kind == GUESS:
             bare = _bootstrap.without_interval(results, len(truth))
             ground.notes += [f"{name}: {words}" for words in bare]
-        tallies[name] = tally.total
+        tallies[name] = tally
     judged = [entry for entry in entries if entry.kind == GUESS]
     best = strongest([e for e in entries if e.kind == BASELINE], HEADLINE, "higher")
     columns = dict.fromkeys([*([by] if groups is not None and drawn.optimistic else []), *ask.per])
@@ -113,12 +112,14 @@ def score(ask: Request) -> Scores:
         ),
         verdicts=tuple(verdict(entry, best, HEADLINE, drawn) for entry in judged),
         notes=tuple(ground.notes),
-        picture=_confusion(shown, truth, classes) if ask.picture else None,
+        picture=picture(shown, truth, classes) if ask.picture else None,
         extras=tuple(
             extra
             for name, guess in zip(ground.labels, ground.guesses, strict=True)
             for extra in (
-                _per_class(name, tallies[name], classes),
+                per_class(name, tallies[name].total, classes),
+                averages(name, tallies[name]),
+                *top_k(name, guess, truth, classes),
                 *rejection(name, guess, truth, classes),
                 *through_map(name, guess, truth, classes, _map_of(guess.cells)),
             )
@@ -221,6 +222,12 @@ def _odd(name: str, found: FileAnswers, ground: _Ground) -> list[str]:
     if strange:
         listed = ", ".join(f"{word} ({counts[word]:,})" for word in strange[:5])
         notes.append(f"{name} does not know, and gets wrong: {listed}")
+    called = Counter(found.codes[there[~found.unknown[there]]].tolist())
+    absent = {found.classes[code]: n for code, n in called.items() if code >= 0}
+    absent = {word: n for word, n in sorted(absent.items()) if word not in counts}
+    if absent:
+        listed = ", ".join(f"{word} ({n:,} called so)" for word, n in list(absent.items())[:5])
+        notes.append(f"no scored cell is, though {name} says so (f1 0 in the mean): {listed}")
     return notes
 
 
@@ -239,6 +246,8 @@ def _baselines(ask: Request, ground: _Ground) -> list[tuple[str, str, Answers]]:
     names, counts = known
     share = counts / counts.sum()
     made.append(("majority", BASELINE, Constant(names, share)))
+    if not ask.baselines and (ask.train is not None or len(ground.split.train)):
+        ground.notes.append("majority is a weak baseline: --baseline logistic fits a strong one")
     for name in ask.baselines:
         if name == "majority":
             continue
@@ -303,19 +312,6 @@ def _evaluate(
     return {one.id: one.result() for one in made}, tally
 
 
-def _per_class(name: str, total: Counts, classes: tuple[str, ...]) -> Extra:
-    """Support, precision, recall and F1 of every class on either side."""
-    values = (total.precision(), total.recall(), total.f1())
-    rows = []
-    for code, word in enumerate(classes):
-        if total.true[code] + total.guessed[code] == 0:
-            continue
-        each = (float(v[code]) if np.isfinite(v[code]) else None for v in values)
-        rows.append((word, int(total.true[code]), int(total.guessed[code]), *each))
-    columns = ("class", "cells", "guessed", "precision", "recall", "f1")
-    return Extra("per class", name, columns, tuple(rows))
-
-
 def _levels(
     column: str,
     obs: Frame,
@@ -338,25 +334,6 @@ def _levels(
             values[code][name] = {one.id: one.result().value for one in group}
     counts = np.bincount(codes, minlength=len(names))
     return [Level(column, str(name), int(counts[i]), values[i]) for i, name in enumerate(names)]
-
-
-def _confusion(
-    shown: Sequence[tuple[str, str, Answers]], truth: Array, classes: tuple[str, ...]
-) -> Confusion:
-    """Cells by true and guessed class, of every guess; classes that are mixed up side by side."""
-    n = len(classes)
-    parts = np.zeros(len(truth), dtype=np.int64)
-    matrices = {}
-    for name, kind, answers in shown:
-        if kind == GUESS:
-            found = np.zeros((n, n), dtype=np.int64)
-            for calls in walk(answers, truth, parts, classes):
-                said = calls.guess >= 0
-                np.add.at(found, (calls.truth[said], calls.guess[said]), 1)
-            matrices[name] = found
-    order = by_confusion(matrices.values())
-    within = {name: found[np.ix_(order, order)] for name, found in matrices.items()}
-    return Confusion(tuple(classes[code] for code in order), within)
 
 
 def _protocol(key: str, column: str, classes: tuple[str, ...]) -> Protocol:

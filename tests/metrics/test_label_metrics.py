@@ -142,7 +142,7 @@ def test_impossible_truths_are_clipped_and_counted() -> None:
 def test_without_probabilities_only_classes_are_scored() -> None:
     calls = cells()
     bare = Calls(calls.truth, calls.guess, calls.best, calls.parts)
-    for name in ("nll", "brier", "ece", "top3-accuracy"):
+    for name in ("nll", "brier", "ece", "ece-adaptive", "ece-classwise", "aurc", "top3-accuracy"):
         result = score(name, bare)
         assert result.value is None and result.note == "no probabilities"
 
@@ -156,3 +156,56 @@ def test_ties_share_their_ranks() -> None:
     calls = Calls(zero, zero, zero, zero, wide, np.full(1, 1 / 7))
     design = Design(tuple("abcdefg"), np.zeros((0, 8)))
     assert score("top3-accuracy", calls, design).value == 0
+
+
+def sure(confidence: list[float], right: list[int]) -> Calls:
+    """Cells of class a, called a where right; the other class has what is left."""
+    truth, best = np.zeros(len(right), int), 1 - np.array(right)
+    top = np.array(confidence)
+    wide = np.where(best[:, None] == [0, 1], top[:, None], 1 - top[:, None])
+    return Calls(truth, best, best, truth, wide, top)
+
+
+def test_the_area_is_the_mean_error_of_the_surest_and_ties_are_one_point() -> None:
+    assert score("aurc", sure([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0]), Design.plain(("a", "b"))).value \
+        == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)  # fmt: skip
+    tied = sure([0.9, 0.8, 0.8, 0.6], [1, 0, 1, 0])
+    wanted = (0 + 1 / 3 + 1 / 3 + 2 / 4) / 4
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        found = score("aurc", tied.take(np.array(order)), Design.plain(("a", "b")))
+        assert found.value == pytest.approx(wanted)
+
+
+def test_adaptive_bins_hold_equally_many_cells() -> None:
+    rng = np.random.default_rng(3)
+    top = np.sort(rng.uniform(0.5, 1, 300))[::-1]
+    right = rng.random(300) < 0.7
+    found = score(
+        "ece-adaptive", sure(top.tolist(), right.astype(int).tolist()), Design.plain(("a", "b"))
+    )
+    bins = zip(np.split(top, 15), np.split(right, 15), strict=True)
+    assert found.value == pytest.approx(np.mean([abs(r.mean() - t.mean()) for t, r in bins]))
+
+
+def test_classwise_error_is_the_mean_of_what_each_class_has() -> None:
+    calls = cells()
+    errors = []
+    for code in range(5):
+        p, y = calls.probability[:, code], calls.truth == code
+        place = np.clip(np.ceil(p * 15) - 1, 0, 14)
+        errors.append(sum(abs((y - p)[place == b].sum()) for b in range(15)) / len(p))
+    assert score("ece-classwise", calls).value == pytest.approx(np.mean(errors))
+    absent = Design((*CLASSES, "f"), np.zeros((0, 8)))
+    wide = np.pad(calls.probability, ((0, 0), (0, 1)))
+    more = Calls(calls.truth, calls.guess, calls.best, calls.parts, wide, calls.confidence)
+    assert score("ece-classwise", more, absent).value == pytest.approx(np.mean(errors))
+
+
+def test_many_levels_of_confidence_are_drawn_in_runs_close_to_the_value() -> None:
+    rng = np.random.default_rng(0)
+    top = rng.uniform(0.5, 1, 50_000)
+    calls = sure(top.tolist(), (rng.random(50_000) < top).astype(int).tolist())
+    design = Design(("a", "b"), np.ones((1, 1)))
+    for name in ("aurc", "ece-adaptive"):
+        found = score(name, calls, design, 50_000)
+        assert found.draws[0] == pytest.approx(found.value, rel=1e-3, abs=1e-4), name
