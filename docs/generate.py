@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scgx import cli, registry
 from scgx.learn import config
-from scgx.learn.model import learns_labels, parts_for
+from scgx.learn.model import generates, learns_labels, parts_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -100,6 +100,9 @@ def models() -> str:
         if module.TO:
             ways = f"{', '.join(sorted(module.FROM))} to {', '.join(sorted(module.TO))}"
             parts.append(f"\nFrom {ways}.\n" + knobs(module.Config))
+        if generates(module):
+            kinds = ", ".join(sorted(module.GENERATES))
+            parts.append(f"\nCounts of {kinds} for a class (`--label`).\n" + knobs(module.Config))
         if learns_labels(module):
             told = ", ".join(sorted(module.LABELS))
             settings = parts_for(module, labels=True).config

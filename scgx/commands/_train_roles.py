@@ -10,6 +10,7 @@ from scgx import registry
 from scgx.errors import UsageError
 
 if TYPE_CHECKING:
+    from scgx.learn.fit_generator import GeneratorRoles
     from scgx.learn.fit_labels import LabelRoles
 
 LEAST = 10
@@ -26,6 +27,13 @@ class LabelOptions:
     features: str | None
     panel: Path | None
     augment: int | None
+    conditions: tuple[str, ...] = ()
+
+    def classifies(self, model: str) -> bool:
+        """Is it a classifier that --label asks for? A generator takes labels too."""
+        from scgx.learn.model import generates
+
+        return self.column is not None and not generates(registry.load("models", model))
 
     def check(
         self,
@@ -36,9 +44,17 @@ class LabelOptions:
         na: str | None,
     ) -> None:
         """UsageError for a role that the model lacks, and for options of the other role."""
-        from scgx.learn.model import learns_labels
+        from scgx.learn.model import generates, learns_labels
 
         module = registry.load("models", model)
+        if generates(module):
+            self._check_generator(model, target, units, targets, na)
+            return
+        if self.conditions:
+            raise UsageError(
+                f"model {model!r} generates no cells, so it takes no --condition",
+                fix=f"{', '.join(generators())} do",
+            )
         if self.column is None:
             given = {
                 "--balance": self.balance,
@@ -68,6 +84,40 @@ class LabelOptions:
             if value is not None:
                 raise UsageError(f"{option} is of no use with --label", fix=f"leave {option} out")
 
+    def _check_generator(
+        self,
+        model: str,
+        target: str | None,
+        units: str | None,
+        targets: Path | None,
+        na: str | None,
+    ) -> None:
+        if self.column is None:
+            raise UsageError(
+                f"model {model!r} generates cells of a class", fix="name its column with --label"
+            )
+        others = {
+            "--to": target, "--units": units, "--targets": targets, "--na": na, "--panel": self.panel,
+            "--label-map": self.coarse, "--augment": self.augment,
+        }  # fmt: skip
+        for option, value in others.items():
+            if value is not None:
+                raise UsageError(f"{option} is of no use to a generator", fix=f"leave {option} out")
+
+    def generator(self, source: str | None) -> GeneratorRoles:
+        """The same for the engine of generators."""
+        from scgx.h5ad.features import parse_modality
+        from scgx.learn.fit_generator import FEATURES, GeneratorRoles
+
+        return GeneratorRoles(
+            label=self.column or "",
+            conditions=self.conditions,
+            source=parse_modality(source) if source else None,
+            features=self.features or FEATURES,
+            least=self.least or LEAST,
+            balance=self.balance is True,
+        )
+
     def roles(self, source: str | None) -> LabelRoles:
         """The same for the engine; `source` is the modality of --from."""
         from scgx.h5ad.features import parse_modality
@@ -91,3 +141,11 @@ def learners() -> list[str]:
 
     known = registry.names("models")
     return [name for name in known if learns_labels(registry.load("models", name))]
+
+
+def generators() -> list[str]:
+    """Names of the models that generate cells."""
+    from scgx.learn.model import generates
+
+    known = registry.names("models")
+    return [name for name in known if generates(registry.load("models", name))]

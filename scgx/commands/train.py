@@ -30,10 +30,19 @@ def train(
         str | None, typer.Option("--to", help="modality to predict", autocompletion=opt.MODALITIES)
     ] = None,
     label: opt.LabelOpt = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            metavar="COLUMN",
+            help="--label of a generator: a further column, repeatable",
+        ),
+    ] = None,
     balance: Annotated[
         bool | None,
         typer.Option(
-            "--balance/--no-balance", help="--label: every class weighs the same (default)"
+            "--balance/--no-balance",
+            help="--label: every class weighs the same (default, but of generators)",
         ),
     ] = None,
     min_cells_per_class: Annotated[
@@ -104,21 +113,25 @@ def train(
     obsm:KEY hold gene activity beside X, adt=obsm:KEY another modality); --label names
     a column of obs whose classes are learned, and --features then what they are learned from. For
     cells of another study, --panel takes the genes that its file has, and --augment shows the model
-    copies of the training cells by other chemistries. All else about a model is --set key=value. A
-    model that trains in epochs keeps a checkpoint beside the output (PATH.checkpoint); Ctrl-C leaves
-    it there, and --resume goes on from it to the same weights.
+    copies of the training cells by other chemistries. A generator learns to draw cells of the classes
+    of --label, and of any --condition, from counts of its --features (default: 2000). All else about
+    a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the output
+    (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
 
     Example:
     scgx train ridge --knobs
     scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
     scgx fetch demo | scgx train logistic --label cell_type -o types.scgx
     """
-    chosen = LabelOptions(label, balance, min_cells_per_class, label_map, features, panel, augment)
+    chosen = LabelOptions(
+        label, balance, min_cells_per_class, label_map, features, panel, augment,
+        tuple(condition or ()),
+    )  # fmt: skip
     if knobs:
         from scgx.learn import config as described
         from scgx.learn.model import parts_for
 
-        kind = parts_for(registry.load("models", model), labels=label is not None).config
+        kind = parts_for(registry.load("models", model), labels=chosen.classifies(model)).config
         progress.table("", ["knob", "type", "default", "what"], described.describe(kind))
         return
     streams.glance(input)
@@ -139,7 +152,7 @@ def train(
         covariates=covariate,
         epochs=epochs,
         device=device,
-        labels=label is not None,
+        labels=chosen.classifies(model),
     )
     if (resume or log or plot) and not hasattr(settings, "epochs"):
         from scgx.errors import UsageError
@@ -162,13 +175,16 @@ def train(
             stack.enter_context(alone(Path(output)))
         dst = stack.enter_context(streams.sink(output))
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import fit_labels
+        from scgx.learn import fit_generator, fit_labels
         from scgx.learn.convert import check_role
         from scgx.learn.train import Roles, fit
 
         report = progress.Report(log, checkpoint=checkpoint, resume=resume)
         with open_cells(src.path, name=src.name, memory=budget) as cells:
-            if label is not None:
+            if label is not None and not chosen.classifies(model):
+                asked = chosen.generator(source)
+                fitted = fit_generator.fit(model, cells, asked, settings, seed=seed, report=report)
+            elif label is not None:
                 taught = chosen.roles(source)
                 fitted = fit_labels.fit(model, cells, taught, settings, seed=seed, report=report)
             else:

@@ -62,6 +62,15 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A column of obs that a generator was told: its levels, and training cells of each."""
+
+    column: str
+    levels: list[str]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
 class Header:
     """What a model is and where it comes from; readable without restoring it."""
 
@@ -81,6 +90,7 @@ class Header:
     format: int = FORMAT
     members: dict[str, str] = field(default_factory=dict)
     labels: Labels | None = None  # of a classifier
+    conditions: list[Condition] = field(default_factory=list)  # of a generator, the label first
 
 
 @dataclass(frozen=True)
@@ -210,7 +220,9 @@ def _header(data: bytes | None, name: str) -> Header:
             )
         tables = {side: _table(fields[side]) for side in ("inputs", "outputs")}
         labels = fields.get("labels")
-        return Header(**fields | tables | {"labels": Labels(**labels) if labels else None})
+        told = [Condition(**about) for about in fields.get("conditions", [])]
+        more = {"labels": Labels(**labels) if labels else None, "conditions": told}
+        return Header(**fields | tables | more)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"its header is damaged: {str(error)[:80]}", file=name) from None
 

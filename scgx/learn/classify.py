@@ -97,7 +97,7 @@ def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:
     if header.task != "labels" or header.labels is None:
         raise DataError(
             f"is a {header.model} model of {header.outputs.modality} and classifies nothing",
-            fix="scgx predict uses it",
+            fix=f"scgx {'generate' if header.task == 'generation' else 'predict'} uses it",
             file=found.name,
         )
     lens = lens_for(found, cells, min_overlap)

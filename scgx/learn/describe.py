@@ -288,6 +288,8 @@ def _model(found: artifact.Artifact) -> Summary:
     }
     if header.labels is not None:
         facts["labels"] = asdict(header.labels) | {"classes": header.outputs.names}
+    if header.conditions:
+        facts["conditions"] = [asdict(told) for told in header.conditions]
     rows = [
         ["model", f"{header.model} ({found.id}), scgx {header.version}, seed {header.seed}"],
         [
@@ -311,7 +313,13 @@ def _outputs(header: artifact.Header) -> Rows:
     names, labels = header.outputs.names, header.labels
     if labels is None:
         given = f"{len(names):,} {header.outputs.modality} features, {header.outputs.units}"
-        return [["to", given]]
+        told = []
+        for about in header.conditions:
+            most = sorted(zip(about.levels, about.counts), key=lambda level: -level[1])
+            words = ", ".join(f"{name} {n:,}" for name, n in most[:12])
+            more = f", {len(most) - 12} more" if len(most) > 12 else ""
+            told.append(["condition", f"{about.column}: {words}{more}"])
+        return [["to", given], *told]
     order = sorted(range(len(names)), key=lambda i: -labels.counts[i])
     listed = ", ".join(f"{names[i]} {labels.counts[i]:,}" for i in order[:12])
     more = f", {len(names) - 12} more" if len(names) > 12 else ""

@@ -9,26 +9,25 @@ from types import ModuleType
 import numpy as np
 
 from scgx import __version__, registry
-from scgx.cells import coordinates, normalize
-from scgx.errors import DataError, UsageError
+from scgx.cells import coordinates
+from scgx.errors import DataError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
-from scgx.h5ad.features import columns_of, present
+from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, calibration, config, conformal
 from scgx.learn.augment import Augment
 from scgx.learn.convert import choose
-from scgx.learn.knobs import read_names
 from scgx.learn.labels import Classes, LabelledData, classes_of, read_map
 from scgx.learn.model import Classifies, Model, parts_for
 from scgx.learn.other_panel import within
-from scgx.learn.panel import LINEAR, Lens, Names, Panel
+from scgx.learn.panel import Lens, Names, Panel
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.selection import fold_of
 from scgx.learn.train import Fitted, measured_by_all
+from scgx.learn.variable import choose_features, main_modality, moments
 from scgx.progress import Report, say
 
-ROWS = 4_096
 AT_USE = 512
 
 
@@ -53,7 +52,7 @@ def fit(
     """Fit the classifier `name` on the labelled training rows of `cells`, and calibrate it."""
     cells.require_unique("obs")
     module = registry.load("models", name)
-    modality = roles.source or _modality(cells)
+    modality = roles.source or main_modality(cells)
     if modality not in module.LABELS:
         able = ", ".join(sorted(module.LABELS))
         raise DataError(f"model {name!r} learns no labels from {modality}", fix=f"from {able}")
@@ -80,7 +79,7 @@ def _told(roles: LabelRoles, modality: str, module: ModuleType) -> LabelRoles:
 
 def gather(cells: Cells, roles: LabelRoles, *, seed: int) -> tuple[LabelledData, Parts]:
     """Labelled rows of the split as training data, with validation rows in any case."""
-    modality = roles.source or _modality(cells)
+    modality = roles.source or main_modality(cells)
     parts = for_training(cells, seed)
     labels = classes_of(cells.obs, roles.column, parts.train, least=roles.least, name=cells.name)
     train, val = (rows[labels.codes[rows] >= 0] for rows in (parts.train, parts.val))
@@ -121,13 +120,6 @@ def _held_out(codes: np.ndarray, held: np.ndarray) -> np.ndarray:
     return held & (left[codes] > 0)
 
 
-def _modality(cells: Cells) -> str:
-    kinds = present(cells.var)
-    if "rna" in kinds or len(kinds) == 1:
-        return "rna" if "rna" in kinds else kinds[0]
-    raise UsageError(f"--from is needed: the file has {', '.join(kinds)}")
-
-
 def _lens(
     cells: Cells, modality: str, columns: np.ndarray, train: np.ndarray, features: str | None
 ) -> Lens:
@@ -140,63 +132,13 @@ def _lens(
     names = Names.of(cells.var.take(columns))
     share = np.full(len(columns), 1 / len(columns))
     lens = Lens(conversion, Panel(modality, names, every, share), columns)
-    share, variance = _moments(cells, lens, train)
+    share, variance = moments(cells, lens, train)
     if not (variance > 0).any():
         raise DataError(
             f"no {modality} feature varies over {len(train):,} training cells", file=cells.name
         )
-    chosen = _chosen(cells, columns, names, variance, features)
+    chosen = choose_features(cells, columns, names, variance, features)
     return Lens(conversion, Panel(modality, names, chosen, share), columns)
-
-
-def _moments(cells: Cells, lens: Lens, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean share of a cell's counts (p,) and variance of the input (p,) over training rows."""
-    n, width = len(train), len(lens.panel)
-    share, total, squares = np.zeros(width), np.zeros(width), np.zeros(width)
-    genes = lens.panel.modality in coordinates.GENES
-    for start in range(0, n, ROWS):
-        raw = lens.raw(cells, train[start : start + ROWS])
-        x = lens.of(raw)
-        total += np.asarray(x.sum(axis=0), np.float64).ravel()
-        squares += np.asarray(x.multiply(x).sum(axis=0), np.float64).ravel()
-        if genes:
-            linear = raw if lens.conversion.have in LINEAR else normalize.linear_from_log1p(raw)
-            sums = normalize.row_totals(linear)
-            each = np.where(sums > 0, 1 / np.where(sums > 0, sums, 1), 0)
-            share += linear.T @ each
-    variance = np.maximum(squares / n - (total / n) ** 2, 0)
-    variance[variance < 1e-12 * (1 + squares / n)] = 0
-    return (share / share.sum() if share.sum() > 0 else np.full(width, 1 / width)), variance
-
-
-def _chosen(
-    cells: Cells, columns: np.ndarray, names: Names, variance: np.ndarray, wish: str | None
-) -> np.ndarray:
-    """Positions of the features that the model takes, sorted; those that never vary are left out."""
-    varies = variance > 0
-    if wish is None:
-        return np.flatnonzero(varies)
-    if wish == "marked":
-        if "highly_variable" not in cells.var:
-            raise DataError(
-                "var has no highly_variable", fix="--features N chooses here", file=cells.name
-            )
-        marked = cells.var.take(columns).numbers("highly_variable") == 1
-        kept = np.flatnonzero(varies & marked)
-    elif wish.lstrip("+-").isdigit():
-        if int(wish) < 1:
-            raise UsageError(
-                f"--features {wish} keeps none", fix="a number from 1, marked or a file"
-            )
-        order = np.argsort(-variance, kind="stable")[: int(wish)]
-        kept = np.sort(order[varies[order]])
-    else:
-        wanted = set(read_names(Path(wish)))
-        asked = np.array([bool({n, i, s} & wanted) for n, i, s in zip(*names)], dtype=bool)
-        kept = np.flatnonzero(varies & asked)
-    if not len(kept):
-        raise DataError(f"--features {wish} leaves no feature that varies", file=cells.name)
-    return kept
 
 
 def scores_of(model: Model, data: LabelledData, rows: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO` (the
 modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them from),
 and a class `Model`. Which of the capabilities below the class has decides which commands accept it. A
-model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. `HIDDEN` is
+model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. A generator
+has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. `HIDDEN` is
 the share of genes that `train --augment` hides from copies of cells, where absent and zero are one to
 the model; it hides none from others.
 """
@@ -15,11 +16,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
+from scipy import sparse
 
 from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
     from scgx.learn.data import TrainingData
+    from scgx.learn.generative import GenerativeData
     from scgx.learn.labels import LabelledData
     from scgx.progress import Report
 
@@ -31,7 +34,12 @@ class Model(Protocol):
 
     @classmethod
     def fit(
-        cls, data: TrainingData | LabelledData, config: object, *, seed: int, report: Report
+        cls,
+        data: TrainingData | LabelledData | GenerativeData,
+        config: object,
+        *,
+        seed: int,
+        report: Report,
     ) -> Self:
         """Learn from data.train; data.val may stop and tune."""
         ...
@@ -67,6 +75,21 @@ class Classifies(Protocol):
         ...
 
 
+@runtime_checkable
+class Generates(Protocol):
+    """Cells of stated conditions, as counts."""
+
+    def generate(
+        self, codes: np.ndarray, library: np.ndarray | None, rng: np.random.Generator
+    ) -> sparse.csr_array:
+        """CSR int32 (n, features), indices sorted, for codes of conditions int64 (n, columns).
+
+        `library` float64 (n,) is the depth that each cell is to have on average; where it is None
+        cells are as deep as the model has learned. All chance comes from `rng`.
+        """
+        ...
+
+
 class Why(NamedTuple):
     """What speaks for each class: float (features, classes), and what these numbers are."""
 
@@ -93,6 +116,11 @@ class Parts(NamedTuple):
 def learns_labels(module: ModuleType) -> bool:
     """Does this file in `models/` learn labels?"""
     return bool(getattr(module, "LABELS", ()))
+
+
+def generates(module: ModuleType) -> bool:
+    """Does this file in `models/` draw synthetic cells?"""
+    return bool(getattr(module, "GENERATES", ()))
 
 
 def parts_for(module: ModuleType, *, labels: bool) -> Parts:

@@ -40,7 +40,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
     if header.task != "modality":
         raise DataError(
             f"is a model of {header.task} and predicts no modality",
-            fix="scgx classify uses it",
+            fix=f"scgx {'generate' if header.task == 'generation' else 'classify'} uses it",
             file=found.name,
         )
     rows = choose_rows(cells, request.rows, header.split)
@@ -56,7 +56,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
     model = restore(found)
     with create(dst.path) as out:
         out.frame("obs", cells.obs.take(rows))
-        out.frame("var", _var(header.outputs, kept))
+        out.frame("var", var_of(header.outputs, kept))
         label = f"predict {header.outputs.modality}"
         with (
             out.matrix("X", len(kept), np.float32, is_sparse=False) as append,
@@ -115,7 +115,7 @@ def choose_features(found: Artifact, wanted: str | None) -> np.ndarray:
     return np.array(kept, dtype=np.int64)
 
 
-def _var(table: Table, kept: np.ndarray) -> Frame:
+def var_of(table: Table, kept: np.ndarray) -> Frame:
     """The table of the targets, as the training file had it."""
 
     def pick(values: list[object]) -> list[object]:

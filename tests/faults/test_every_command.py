@@ -18,6 +18,7 @@ CALLS: dict[str, list[str]] = {
     "concat": ["BAD", "GOOD", "--names", "a,b", "--genes", "outer", "-o", "OUT"],
     "explain": ["TYPES", "--cells", "BAD"],
     "filter-chrom": ["X", "BAD", "-o", "OUT"],
+    "generate": ["CELLS", "--like", "BAD", "--library-size", "BAD", "-o", "OUT"],
     "hvg": ["BAD", "--flavor", "pearson", "-o", "OUT"],
     "info": ["BAD"],
     "join": ["BAD", "GOOD", "--as", "rna,atac", "-o", "OUT"],
@@ -93,12 +94,16 @@ def model(good: Path, forked: Zygote) -> Path:
     words = ("train", "logistic", good, "--label", "cell_type", "--min-cells-per-class", "1")
     ended = forked(*words, "-o", good.with_name("types.scgx"))
     assert ended.code == 0, ended.err
+    words = ("train", "nb", good, "--label", "cell_type", "--min-cells-per-class", "1")
+    ended = forked(*words, "--from", "rna", "-o", good.with_name("cells.scgx"))
+    assert ended.code == 0, ended.err
     return made
 
 
 def call(command: str, bad: Path, good: Path, model: Path, out: Path) -> list[str]:
     places = {"BAD": bad, "GOOD": good, "MODEL": model, "OUT": out}
     places["TYPES"] = model.with_name("types.scgx")
+    places["CELLS"] = model.with_name("cells.scgx")
     return [command, *(str(places.get(word, word)) for word in CALLS[command])]
 
 

@@ -1,0 +1,92 @@
+"""Random counts in bulk, nearly all of them zero: cheap where a count is zero, exact everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+LARGE = 30.0  # means from here on are drawn as a Poisson of a gamma, and not step by step
+_STEPS = 1_000
+
+
+def negative_binomial(
+    mean: np.ndarray, dispersion: np.ndarray, rng: np.random.Generator
+) -> sparse.csr_array:
+    """CSR int32 (n, p) of the means (n, p); variance is mean + dispersion x mean², by inversion.
+
+    dispersion: (p,) or (n, p), not negative; where it is 0 counts are Poisson. A uniform number below
+    the probability of zero is a zero, which ends most of the work; the others climb the distribution.
+    """
+    mean = np.asarray(mean, np.float32)
+    wide = np.broadcast_to(np.asarray(dispersion, np.float32), mean.shape)
+    uniform = rng.random(mean.shape)
+    rows, columns = np.nonzero(uniform >= _none(mean, wide))
+    mu = mean[rows, columns].astype(np.float64)
+    phi = wide[rows, columns].astype(np.float64)
+    counts = np.zeros(len(mu), np.int64)
+    small = mu < LARGE
+    counts[small] = _climb(uniform[rows, columns][small], mu[small], phi[small])
+    big = ~small
+    counts[big] = _mixed(mu[big], phi[big], rng)
+    return _csr(rows, columns, counts, mean.shape)
+
+
+def multinomial(
+    share: np.ndarray, totals: np.ndarray, rng: np.random.Generator
+) -> sparse.csr_array:
+    """CSR int32 (n, p): `totals` int (n,) counts of each row dealt by the shares (n, p) of that row."""
+    bounds = np.cumsum(share, axis=1, dtype=np.float64)
+    ends = np.cumsum(totals)
+    drawn = rng.random(int(ends[-1]) if len(ends) else 0)
+    starts = ends - totals
+    width = share.shape[1]
+    keys = []
+    for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        top = bounds[row, -1]
+        place = np.searchsorted(bounds[row], drawn[start:end] * top, side="right")
+        keys.append(np.minimum(place, width - 1) + row * width)
+    flat, counts = np.unique(
+        np.concatenate(keys) if keys else np.empty(0, np.int64), return_counts=True
+    )
+    rows, columns = np.divmod(flat, width)
+    return _csr(rows, columns, counts, share.shape)
+
+
+def _none(mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
+    """Probability of a zero, float32: (1 + dispersion x mean) ** (-1 / dispersion)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.log1p(dispersion * mean) / dispersion
+    return np.exp(-np.where(dispersion > 1e-6, spread, mean))
+
+
+def _climb(uniform: np.ndarray, mu: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """The smallest count, from 1 on, whose cumulated probability is above the uniform number."""
+    counts = np.ones(len(mu), np.int64)
+    phi = np.maximum(phi, 1e-6)
+    size, odds = 1 / phi, phi * mu / (1 + phi * mu)
+    p = np.exp(-np.log1p(phi * mu) * size)
+    total = p.copy()
+    left = np.arange(len(mu))
+    for k in range(1, _STEPS):
+        p = p * (size + k - 1) / k * odds
+        total = total + p
+        more = total <= uniform[left]
+        left, p, total, size, odds = left[more], p[more], total[more], size[more], odds[more]
+        if not len(left):
+            break
+        counts[left] = k + 1
+    return counts
+
+
+def _mixed(mu: np.ndarray, phi: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A Poisson whose mean is a gamma; a zero becomes a one, since a zero was drawn already."""
+    shape = 1 / np.maximum(phi, 1e-6)
+    return np.maximum(rng.poisson(mu * rng.gamma(shape) / shape), 1)
+
+
+def _csr(
+    rows: np.ndarray, columns: np.ndarray, counts: np.ndarray, shape: tuple[int, int]
+) -> sparse.csr_array:
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
+    made = (counts.astype(np.int32), columns.astype(np.int32), indptr.astype(np.int32))
+    return sparse.csr_array(made, shape=shape)
