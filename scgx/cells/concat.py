@@ -21,7 +21,7 @@ from scgx.cells.concat_obs import labels_of, obs_of
 from scgx.cells.concat_parts import Array, Columns, Dataset, Options, listed
 from scgx.cells.label_map import LabelMap
 from scgx.cells.paired import one_genome
-from scgx.cells.recipe import unit_of
+from scgx.cells.recipe import UNIT, unit_of
 from scgx.errors import DataError, UsageError
 from scgx.h5ad import pile
 from scgx.h5ad.cells import Cells
@@ -249,10 +249,22 @@ def _units(files: Sequence[Cells], key: str, keys: Sequence[str]) -> dict[str, s
                 where = key.removeprefix("layers/")
                 raise DataError(
                     f"{where} of {kind} is {unit}, and {first} in {Path(name).name}",
-                    fix="scgx normalize, as with --method counts, brings both to the same units",
+                    fix=_same_units(kind, {first: name, unit: cells.name}),
                     file=cells.name,
                 )
     return {kind: unit for kind, (unit, _name) in units.items()}
+
+
+def _same_units(kind: str, files: dict[str, str]) -> str:
+    """The command that brings one of two units to the other: counts become anything, the rest counts."""
+    others = [unit for unit in files if unit != "counts"]
+    method = (
+        {unit: word for word, unit in UNIT.items()}.get(others[0]) if len(others) == 1 else None
+    )
+    if method is None:
+        return "first scgx normalize --method counts, for each"
+    name = Path(files["counts"]).name
+    return f"first scgx normalize --method {method} --modality {kind} {name}"
 
 
 def _said_of(dataset: Dataset, options: Options) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from scgx.cells.label_map import nearest
 from scgx.h5ad.features import modalities
 from scgx.h5ad.reader import open_cells
 
@@ -49,6 +50,26 @@ def test_units_are_named_however_long_the_paths(scgx, tmp_path):
     made.write_h5ad(two)
     done = scgx("concat", one, two, "-o", tmp_path / "o.h5ad", code=4)
     assert "X of rna is scaled, and counts in one.h5ad" in done.err
+
+
+def test_the_command_that_brings_files_to_the_same_units_is_named(scgx, tmp_path):
+    one = written(tmp_path / "one.h5ad", ["chr1:1-9", "chr2:5-8"], "Peaks")
+    two = written(tmp_path / "two.h5ad", ["chr1:1-9", "chr2:5-8"], "Peaks")
+    made = anndata.read_h5ad(two)
+    made.X = (made.X > 0).astype(np.float32)
+    made.write_h5ad(two)
+    done = scgx("concat", one, two, "-o", tmp_path / "o.h5ad", code=4)
+    assert "(first scgx normalize --method binary --modality atac one.h5ad)" in done.err
+    mended = tmp_path / "mended.h5ad"
+    scgx("normalize", "--method", "binary", "--modality", "atac", one, "-o", mended)
+    scgx("concat", mended, two, "-o", tmp_path / "o.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("label", "near"), [("cd8 t cells", "CD8 T cells"), ("CD4 T cell", "CD4 T cells"), ("glia", "")]
+)
+def test_the_label_that_was_meant_is_that_in_other_letters(label, near):
+    assert nearest(label, ["CD4 T cells", "CD8 T cells"]) == near
 
 
 def test_text_is_sent_to_transpose(scgx, tmp_path):
