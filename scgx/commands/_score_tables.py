@@ -25,6 +25,9 @@ def tables(scores: Scores) -> Iterator[Table]:
             if extra.guess == entry.name:
                 rows = [list(row) for row in extra.rows]
                 yield Table(f"{entry.name}: {extra.name}", list(extra.columns), rows)
+    for extra in scores.extras:
+        if not extra.guess:
+            yield Table(extra.name, list(extra.columns), [list(row) for row in extra.rows])
     for column in dict.fromkeys(level.column for level in scores.levels):
         yield _levels(scores, column)
 

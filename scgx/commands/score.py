@@ -49,6 +49,18 @@ def score(
         list[str] | None,
         typer.Option("--per", metavar="COLUMN", help="a table per level; repeatable"),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by", metavar="COLUMN", help="groups of the interval (default: of the split)"
+        ),
+    ] = None,
+    leak_check: Annotated[
+        bool,
+        typer.Option(
+            "--leak-check", help="labels: what a random split would have claimed too much"
+        ),
+    ] = False,
     modality: opt.ModalityOpt = None,
     units: Annotated[
         str | None, typer.Option("--units", help="units of guesses that do not say")
@@ -71,7 +83,8 @@ def score(
 
     Cells and features pair by name. The trivial baselines come from the training rows of TRUTH, else
     from what the guess carries, else from --train. The last lines say whether a guess beats the best
-    baseline.
+    baseline. Intervals draw whole groups: those of the split, or of --by. --leak-check fits a logistic
+    regression twice, on the split of TRUTH and on a random one of the same sizes.
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -
@@ -111,6 +124,8 @@ def score(
         training = opened[-1] if train is not None else None
         task = task or _task_of(predicted)
         module = registry.load("tasks", task)
+        if leak_check and task != "labels":
+            raise UsageError("--leak-check is of labels", fix="leave it out")
         fitter = of_labels if task == "labels" else of_modality
         shipped = Ask(measured, training, source_of(predicted), list(covariate or []), seed, budget)
         warned: list[str] = []
@@ -123,8 +138,8 @@ def score(
             truth=measured, guesses=predicted, train=training, baselines=list(baseline or []),
             fitted=fitter(shipped), label=label, covariates=list(covariate or []),
             per=list(per or []), modality=modality, units=units, layer=layer,
-            picture=plot is not None, seed=seed, memory=budget, say=progress.say,
-            warn=warn,
+            by=by, leak_check=leak_check, picture=plot is not None, seed=seed, memory=budget,
+            say=progress.say, warn=warn,
         )  # fmt: skip
         try:
             scores = module.score(request)

@@ -27,6 +27,8 @@ class Request:
     units: str | None = None
     layer: str | None = None
     picture: bool = False
+    by: str | None = None
+    leak_check: bool = False
     seed: int = 0
     memory: int = 2 << 30
     say: Callable[[str], None] = field(default=lambda text: None)

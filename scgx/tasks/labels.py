@@ -24,6 +24,7 @@ from scgx.tasks._averages import averages, per_class, top_k
 from scgx.tasks._evaluate import metric
 from scgx.tasks._hierarchy import through_map
 from scgx.tasks._label_picture import picture
+from scgx.tasks._leaks import leaks
 from scgx.tasks._rejection import rejection
 from scgx.tasks._request import Request
 from scgx.tasks._scores import (
@@ -31,6 +32,7 @@ from scgx.tasks._scores import (
     CONTROL,
     GUESS,
     Entry,
+    Extra,
     Level,
     Protocol,
     Scores,
@@ -67,7 +69,7 @@ def score(ask: Request) -> Scores:
     _refuse_options(ask)
     ground = _ground(ask)
     obs = ask.truth.obs.take(ground.rows)
-    by = ground.split.by
+    by = ask.by or ground.split.by
     groups = obs.strings(by) if by and by in obs else None
     drawn = _bootstrap.plan(ground.names, groups, by, seed=ask.seed)
     beside = _baselines(ask, ground)
@@ -90,6 +92,7 @@ def score(ask: Request) -> Scores:
         tallies[name] = tally
     judged = [entry for entry in entries if entry.kind == GUESS]
     best = strongest([e for e in entries if e.kind == BASELINE], HEADLINE, "higher")
+    lost = _leaks(ask, ground)
     columns = dict.fromkeys([*([by] if groups is not None and drawn.optimistic else []), *ask.per])
     return Scores(
         task=NAME,
@@ -113,7 +116,8 @@ def score(ask: Request) -> Scores:
         verdicts=tuple(verdict(entry, best, HEADLINE, drawn) for entry in judged),
         notes=tuple(ground.notes),
         picture=picture(shown, truth, classes) if ask.picture else None,
-        extras=tuple(
+        extras=lost
+        + tuple(
             extra
             for name, guess in zip(ground.labels, ground.guesses, strict=True)
             for extra in (
@@ -128,6 +132,19 @@ def score(ask: Request) -> Scores:
     )
 
 
+def _leaks(ask: Request, ground: _Ground) -> tuple[Extra, ...]:
+    """The leak check, where it was asked for."""
+    if not ask.leak_check:
+        return ()
+    if ask.fitted is None:
+        raise UsageError("--leak-check cannot fit a model here")
+    table, meaning = leaks(
+        ask.truth, ground.column, ground.split.by, ground.rows, fitted=ask.fitted, seed=ask.seed
+    )
+    ground.notes.append(meaning)
+    return (table,)
+
+
 def _refuse_options(ask: Request) -> None:
     given = {"--modality": ask.modality, "--units": ask.units, "--layer": ask.layer}
     for option, value in [*given.items(), ("--covariate", ask.covariates or None)]:
@@ -138,7 +155,7 @@ def _refuse_options(ask: Request) -> None:
 def _ground(ask: Request) -> _Ground:
     column = ask.label or _column(ask.guesses)
     truth = ask.truth
-    for wanted in (column, *ask.per):
+    for wanted in (column, *ask.per, *([ask.by] if ask.by else [])):
         truth.obs.strings(wanted)  # refuses an unknown one, and names the nearest
     split = _pairing.split_of(truth)
     every = ["the truth has no split: all its rows are scored"]

@@ -42,7 +42,7 @@ FEWEST_CELLS = 20  # a smaller type is listed and not scored on its own
 
 def score(ask: Request) -> Scores:
     """Everything about these guesses; DataError where they cannot be scored honestly."""
-    for column in (ask.label, *ask.covariates, *ask.per):
+    for column in (ask.label, ask.by, *ask.covariates, *ask.per):
         if column is not None:
             ask.truth.obs.strings(column)  # refuses an unknown one, and names the nearest
     ground = _ground(ask)
@@ -73,7 +73,7 @@ def score(ask: Request) -> Scores:
         if is_truth(judged[-1]):
             ask.warn(f"{guess.name} equals the truth on all scored values: is it a copy of it?")
 
-    columns = [c for c in dict.fromkeys([*_few_groups(ground, drawn), *ask.per])]
+    columns = [c for c in dict.fromkeys([*_few_groups(ask.by or ground.split.by, drawn), *ask.per])]
     shown: list[tuple[str, Rows]] = [
         (g.name, rows) for g, rows in zip(pairing.guesses, ground.guesses, strict=True)
     ]
@@ -204,7 +204,7 @@ def _trained(
 def _design(ask: Request, ground: _Ground) -> tuple[_bootstrap.Bootstrap, Design, Array]:
     pairing, training = ground.pairing, ground.training
     obs = ask.truth.obs.take(pairing.rows)
-    by = ground.split.by
+    by = ask.by or ground.split.by
     labels = obs.strings(by) if by and by in obs else None
     drawn = _bootstrap.plan(pairing.names, labels, by, seed=ask.seed)
     codes: Array | None = None
@@ -257,9 +257,9 @@ def _candidates(ask: Request, ground: _Ground) -> list[Candidate]:
     return unique
 
 
-def _few_groups(ground: _Ground, drawn: _bootstrap.Bootstrap) -> list[str]:
+def _few_groups(by: str, drawn: _bootstrap.Bootstrap) -> list[str]:
     """Under five groups the values per group are printed, for no interval over them exists."""
-    return [ground.split.by] if drawn.optimistic and len(drawn.groups) > 1 else []
+    return [by] if drawn.optimistic and len(drawn.groups) > 1 else []
 
 
 def _setting(ask: Request, ground: _Ground, variable: Array) -> Setting:

@@ -391,3 +391,29 @@ def test_a_wrong_type_in_the_right_class_is_credited(
     coarse = ((truth == first) == (guess == first)).mean()
     assert credit["accuracy of coarse types"] == pytest.approx(coarse)
     assert credit["accuracy of fine types"] < coarse
+
+
+def test_a_leak_check_compares_with_a_random_split(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    done = scgx("score", cells, named, "--leak-check", "--json")
+    facts = json.loads(done.out)
+    (table,) = (one for one in facts["tables"] if one["name"].startswith("leak check"))
+    for _, grouped, dealt, more in table["rows"]:
+        assert more == pytest.approx(dealt - grouped)
+    assert "leak check: logistic has f1_macro" in done.err
+    assert table["rows"][0][1] == pytest.approx(
+        facts["metrics"]["f1_macro"]["values"]["logistic"]["value"]
+    )
+    scgx("split", cells, "-o", tmp_path / "dealt.h5ad")
+    scgx("train", "majority", tmp_path / "dealt.h5ad", "--label", "cell_type", "-o", tmp_path / "m")
+    scgx("classify", tmp_path / "m", tmp_path / "dealt.h5ad", "-o", tmp_path / "g.h5ad")
+    done = scgx("score", tmp_path / "dealt.h5ad", tmp_path / "g.h5ad", "--leak-check", code=4)
+    assert "scgx split --by donor" in done.err
+
+
+def test_groups_of_the_interval_can_be_named(scgx: Run, cells: Path, named: Path) -> None:
+    facts = json.loads(scgx("score", cells, named, "--by", "cell_type", "--json").out)
+    assert "groups of 'cell_type'" in facts["bootstrap"] or "cells" in facts["bootstrap"]
+    assert set(facts["groups"]) <= set(anndata.read_h5ad(cells).obs["cell_type"])
+    assert "no column" in scgx("score", cells, named, "--by", "donr", code=4).line()
