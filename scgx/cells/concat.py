@@ -229,10 +229,11 @@ def _matrices(files: Sequence[Cells]) -> tuple[dict[str, list[str]], list[str]]:
     lost = [name for name in names if name not in shared]
     if "counts" in lost:  # a file that was never normalised has its counts in X
         keys = ["layers/counts" if "counts" in c.keys("layers") else "X" for c in files]
-        kinds = [(c, key, kind) for c, key in zip(files, keys) for kind in present(c.var)]
-        if all(
-            key != "X" or unit_of(c, key, kind) in ("counts", "binary") for c, key, kind in kinds
-        ):
+        found: dict[str, set[str]] = {}
+        for cells, key in zip(files, keys):
+            for kind in present(cells.var):
+                found.setdefault(kind, set()).add(unit_of(cells, key, kind))
+        if all(units in ({"counts"}, {"binary"}) for units in found.values()):
             made["layers/counts"] = keys
             lost.remove("counts")
     return made, lost
