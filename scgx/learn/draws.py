@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 
-LARGE = 30.0  # means from here on are drawn as a Poisson of a gamma, and not step by step
+LARGE = 30.0  # means from here on are not climbed step by step
 _STEPS = 1_000
 
 
@@ -17,17 +17,25 @@ def negative_binomial(
     dispersion: (p,) or (n, p), not negative; where it is 0 counts are Poisson. A uniform number below
     the probability of zero is a zero, which ends most of the work; the others climb the distribution.
     """
+    return at_quantiles(mean, dispersion, rng.random(mean.shape))
+
+
+def at_quantiles(mean: np.ndarray, dispersion: np.ndarray, uniform: np.ndarray) -> sparse.csr_array:
+    """The counts at some quantiles (n, p) of such negative binomials: the smallest count whose
+    cumulated probability is above the quantile.
+    """
     mean = np.asarray(mean, np.float32)
     wide = np.broadcast_to(np.asarray(dispersion, np.float32), mean.shape)
-    uniform = rng.random(mean.shape)
     rows, columns = np.nonzero(uniform >= _none(mean, wide))
     mu = mean[rows, columns].astype(np.float64)
     phi = wide[rows, columns].astype(np.float64)
     counts = np.zeros(len(mu), np.int64)
     small = mu < LARGE
-    counts[small] = _climb(uniform[rows, columns][small], mu[small], phi[small])
-    big = ~small
-    counts[big] = _mixed(mu[big], phi[big], rng)
+    at = uniform[rows, columns]
+    counts[small] = _climb(at[small], mu[small], phi[small])
+    size = 1 / np.maximum(phi[~small], 1e-6)
+    exact = stats.nbinom.ppf(at[~small], size, size / (size + mu[~small]))
+    counts[~small] = np.maximum(exact, 1).astype(np.int64)
     return _csr(rows, columns, counts, mean.shape)
 
 
@@ -76,12 +84,6 @@ def _climb(uniform: np.ndarray, mu: np.ndarray, phi: np.ndarray) -> np.ndarray:
             break
         counts[left] = k + 1
     return counts
-
-
-def _mixed(mu: np.ndarray, phi: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A Poisson whose mean is a gamma; a zero becomes a one, since a zero was drawn already."""
-    shape = 1 / np.maximum(phi, 1e-6)
-    return np.maximum(rng.poisson(mu * rng.gamma(shape) / shape), 1)
 
 
 def _csr(
