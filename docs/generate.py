@@ -131,6 +131,8 @@ def metrics() -> str:
     for name in registry.names("metrics"):
         metric = registry.load("metrics", name).Metric
         better = "higher" if metric.direction > 0 else "lower"
+        if getattr(metric, "target", None) is not None:
+            better = f"near {metric.target:g}"
         parts.append(f"| `{metric.id}` | {better} | {metric.definition.replace('|', '/')} |\n")
     return "".join(parts)
 

@@ -49,6 +49,17 @@ def say(text: str) -> None:
         _print(f"{_state['prefix']}: {escape(text)}")
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Nothing but warnings is said within: of work that is a small part of other work."""
+    before = _state["quiet"]
+    _state["quiet"] = True
+    try:
+        yield
+    finally:
+        _state["quiet"] = before
+
+
 def warn(text: str) -> None:
     """One line on stderr, under --quiet too."""
     _print(f"{_state['prefix']}: warning: {escape(text)}")

@@ -16,13 +16,13 @@ class Table(NamedTuple):
     rows: list[list[object]]
 
 
-def tables(scores: Scores) -> Iterator[Table]:
-    """Everything that is printed: the overview, each guess in detail, the levels."""
+def tables(scores: Scores, *, whole: bool = False) -> Iterator[Table]:
+    """What is printed: the overview, each guess in detail, the levels; the long ones if `whole`."""
     yield _overview(scores)
     for entry in scores.of(GUESS):
         yield _detail(scores, entry)
         for extra in scores.extras:
-            if extra.guess == entry.name:
+            if extra.guess == entry.name and (whole or not extra.aside):
                 rows = [list(row) for row in extra.rows]
                 yield Table(f"{entry.name}: {extra.name}", list(extra.columns), rows)
     for extra in scores.extras:
@@ -72,7 +72,8 @@ def _detail(scores: Scores, entry: Entry) -> Table:
             ]
         )  # fmt: skip
     title = f"{entry.name}: 95 % interval over {scores.bootstrap}; "
-    title += "scale 0 = best baseline, 1 = replicate (half depth); " if scores.replicate else ""
+    depth = " (half depth)" if scores.task == "modality" else ""
+    title += f"scale 0 = best baseline, 1 = replicate{depth}; " if scores.replicate else ""
     title += f"coverage {entry.coverage:.1%}"
     return Table(title, columns, rows)
 
@@ -97,7 +98,7 @@ def words(table: Table) -> list[list[str]]:
 def tsv(scores: Scores) -> str:
     """All tables in one text, each under a line with # and its title; numbers in full."""
     parts = []
-    for table in tables(scores):
+    for table in tables(scores, whole=True):
         lines = ["\t".join(table.columns)]
         lines += ["\t".join("NA" if c is None else str(c) for c in row) for row in table.rows]
         parts.append(f"# {table.title}\n" + "\n".join(lines) + "\n")

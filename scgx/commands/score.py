@@ -1,7 +1,7 @@
 """`scgx score`: is a prediction any good, and better than what costs nothing?"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,13 @@ def score(
         str | None, typer.Option("--units", help="units of guesses that do not say")
     ] = None,
     layer: opt.LayerOpt = None,
+    label_map: Annotated[
+        Path | None,
+        typer.Option("--label-map", metavar="FILE", help="synthetic cells: fine<TAB>coarse"),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", min=10, help="synthetic cells: at most so many of a class")
+    ] = 2_000,
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="every table as TSV")
     ] = None,
@@ -95,7 +102,7 @@ def score(
         streams.apart(written, truth, *guesses, *([train] if train is not None else []))
     budget = parse_memory(memory)
     if plot is not None:
-        from scgx import plots
+        from scgx import plots, plots_made
 
         plots.check_kind(plot)
     streams.use_tmpdir(tmpdir)
@@ -110,9 +117,11 @@ def score(
         from scgx.commands import _score_tables
         from scgx.commands._score_shipped import Ask, source_of
         from scgx.commands._score_shipped import fitter as of_modality
+        from scgx.commands._score_shipped_cells import fitter as of_cells
         from scgx.commands._score_shipped_labels import fitter as of_labels
         from scgx.h5ad.fitted import not_on_train
         from scgx.h5ad.reader import open_cells
+        from scgx.learn.labels import read_map
 
         if task is not None:
             registry.load("tasks", task)
@@ -126,7 +135,11 @@ def score(
         module = registry.load("tasks", task)
         if leak_check and task != "labels":
             raise UsageError("--leak-check is of labels", fix="leave it out")
-        fitter = of_labels if task == "labels" else of_modality
+        fitter = {"labels": of_labels, "generation": of_cells}.get(task, of_modality)
+        if label_map is not None and task != "generation":
+            raise UsageError(
+                "--label-map is of synthetic cells", fix="classify --coarse, then score"
+            )
         shipped = Ask(measured, training, source_of(predicted), list(covariate or []), seed, budget)
         warned: list[str] = []
 
@@ -138,6 +151,7 @@ def score(
             truth=measured, guesses=predicted, train=training, baselines=list(baseline or []),
             fitted=fitter(shipped), label=label, covariates=list(covariate or []),
             per=list(per or []), modality=modality, units=units, layer=layer,
+            coarse=None if label_map is None else read_map(label_map), sample=sample,
             by=by, leak_check=leak_check, picture=plot is not None, seed=seed, memory=budget,
             say=progress.say, warn=warn,
         )  # fmt: skip
@@ -154,7 +168,11 @@ def score(
         if rows_to is not None:
             rows_to.path.write_text(_score_tables.tsv(scores), encoding="utf-8")
         if plot is not None and scores.picture is not None:
-            drawn = plots.confusion if scores.task == "labels" else plots.score
+            kinds: dict[str, Callable[..., None]] = {
+                "labels": plots.confusion,
+                "generation": plots_made.cells,
+            }
+            drawn = kinds.get(scores.task, plots.score)
             drawn(scores.picture, plot)
         if json:
             import json as encoder

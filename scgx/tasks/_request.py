@@ -1,6 +1,6 @@
 """What is asked of a task: the truth, the guesses, and how they are to be judged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,9 @@ class Request:
     """What is asked for; `fitted` fits a shipped model and answers with its guess.
 
     Of modalities it is called with (name, pairing, units) and gives rows; of labels with (name, rows,
-    column) and gives classes and probabilities.
+    column) and gives classes and probabilities; of synthetic cells with (name, lesson, cells asked) and
+    gives answers for each of them. `coarse` and `sample` are of synthetic cells alone: a map of
+    classes, and how many cells of a class are used at most.
     """
 
     truth: Cells
@@ -26,6 +28,8 @@ class Request:
     modality: str | None = None
     units: str | None = None
     layer: str | None = None
+    coarse: Mapping[str, str] | None = None
+    sample: int = 2_000
     picture: bool = False
     by: str | None = None
     leak_check: bool = False

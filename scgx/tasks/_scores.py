@@ -97,6 +97,7 @@ class Extra:
     guess: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    aside: bool = False  # long: for files and programs, and not printed
 
 
 @dataclass(frozen=True)
