@@ -1,6 +1,6 @@
-"""`score --task generation`: shipped classifiers that learn from some cells and answer for others.
+"""`score --task generation`: shipped models that learn from some cells: classifiers, and generators.
 
-Cells go through files in the temporary folder, so that a classifier sees what `train` and
+Cells go through files in the temporary folder, so that a model sees what `train` and
 `classify` see.
 """
 
@@ -11,22 +11,32 @@ import numpy as np
 
 from scgx import registry
 from scgx.commands._score_shipped import Ask
+from scgx.errors import UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.writer import create
-from scgx.learn import fit_labels
+from scgx.learn import fit_generator, fit_labels
 from scgx.learn.artifact import Artifact
 from scgx.learn.classify import Classifier, lens_for
 from scgx.learn.knobs import settings_of
+from scgx.learn.model import generates
 from scgx.metrics._sets import CellSet
 from scgx.progress import Report, hushed
 from scgx.tasks._answers import Answers, Held
-from scgx.tasks._teaching import Lesson, Teacher
+from scgx.tasks._sampled import cell_set, placed
+from scgx.tasks._teaching import Lesson, Maker, Shipped, Teacher
+
+ROWS = 512  # cells that are made at a time
 
 
-def fitter(ask: Ask) -> Teacher:
+def fitter(ask: Ask) -> Shipped:
+    """Both kinds of models."""
+    return Shipped(_teacher(ask), _maker(ask))
+
+
+def _teacher(ask: Ask) -> Teacher:
     """A function that teaches the classifier named and lets it answer for sets of cells."""
 
     def taught(name: str, lesson: Lesson, asked: Sequence[CellSet]) -> list[Answers]:
@@ -49,6 +59,33 @@ def fitter(ask: Ask) -> Teacher:
         return answers
 
     return taught
+
+
+def _maker(ask: Ask) -> Maker:
+    """A function that fits the generator named and makes so many cells of each class."""
+
+    def made(name: str, lesson: Lesson, sizes: np.ndarray) -> CellSet:
+        if not generates(registry.load("models", name)):
+            raise UsageError(f"--baseline {name} makes no cells", fix="resample, nb, copula do")
+        settings = settings_of(name, [], None, covariates=None, epochs=None, device="auto")
+        every = str(len(lesson.genes))
+        roles = fit_generator.GeneratorRoles(lesson.column, features=every, least=1)
+        with hushed(), _file(ask, lesson, [lesson.train, lesson.val]) as cells:
+            fitted = fit_generator.fit(name, cells, roles, settings, seed=ask.seed, report=Report())
+        [about] = fitted.header.conditions
+        order = [lesson.classes.index(level) for level in about.levels]
+        codes = np.repeat(np.arange(len(order)), sizes[order])
+        rng = np.random.default_rng([ask.seed, 1])
+        parts = [
+            fitted.model.generate(codes[i : i + ROWS, None], None, rng)  # type: ignore[attr-defined]
+            for i in range(0, len(codes), ROWS)
+        ]
+        place = {name: i for i, name in enumerate(lesson.genes)}
+        where = np.array([place[name] for name in fitted.header.outputs.names], dtype=np.int64)
+        counts = placed(parts, where, len(place))  # a gene that never varied stays zero
+        return cell_set(counts, np.array(order)[codes])
+
+    return made
 
 
 @contextmanager

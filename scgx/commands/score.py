@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,7 +135,8 @@ def score(
         module = registry.load("tasks", task)
         if leak_check and task != "labels":
             raise UsageError("--leak-check is of labels", fix="leave it out")
-        fitter = {"labels": of_labels, "generation": of_cells}.get(task, of_modality)
+        fitters: dict[str, Callable[[Ask], Any]] = {"labels": of_labels, "generation": of_cells}
+        fitter = fitters.get(task, of_modality)
         if label_map is not None and task != "generation":
             raise UsageError(
                 "--label-map is of synthetic cells", fix="classify --coarse, then score"

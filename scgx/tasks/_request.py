@@ -12,8 +12,8 @@ class Request:
     """What is asked for; `fitted` fits a shipped model and answers with its guess.
 
     Of modalities it is called with (name, pairing, units) and gives rows; of labels with (name, rows,
-    column) and gives classes and probabilities; of synthetic cells with (name, lesson, cells asked) and
-    gives answers for each of them. `coarse` and `sample` are of synthetic cells alone: a map of
+    column) and gives classes and probabilities; of synthetic cells it is a pair, of classifiers and
+    of generators. `coarse` and `sample` are of synthetic cells alone: a map of
     classes, and how many cells of a class are used at most.
     """
 

@@ -105,3 +105,14 @@ def draw(side: CellSet, sizes: Array, rng: np.random.Generator) -> CellSet:
         mine = np.flatnonzero(side.codes == code)
         rows.append(np.sort(rng.permutation(mine)[:size]))
     return side.take(np.concatenate(rows))
+
+
+def placed(parts: Sequence[sparse.csr_array], where: Array, width: int) -> sparse.csr_array:
+    """Blocks of counts on top of each other, float32, column i of them at `where[i]` of `width`."""
+    whole = sparse.csr_array(sparse.vstack(parts, format="csr"))
+    indices = where[whole.indices]
+    data = whole.data.astype(np.float32)
+    found = sparse.csr_array((data, indices, whole.indptr), shape=(whole.shape[0], width))
+    found.eliminate_zeros()
+    found.sort_indices()
+    return found

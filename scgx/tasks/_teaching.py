@@ -36,6 +36,16 @@ class Lesson:
 
 
 Teacher = Callable[[str, Lesson, Sequence[CellSet]], list[Answers]]
+Maker = Callable[[str, Lesson, Array], CellSet]
+
+
+class Shipped(NamedTuple):
+    """Shipped models: a classifier by name learns and answers for sets of cells; a generator by name
+    learns and makes so many cells of each class (classes,).
+    """
+
+    teach: Teacher
+    make: Maker
 
 
 class Level(NamedTuple):

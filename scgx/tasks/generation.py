@@ -3,8 +3,8 @@
 Made cells have no partner among real ones, so sets of cells are compared, class by class. The
 headline is what a classifier learns from made cells that is true of real held-out ones; whether a
 forest can tell them apart, and how near they lie to the cells that were learned from, stand beside
-it. All of it is printed for `resample` and `nb` too, which cost nothing, and for real cells against
-real cells.
+it. All of it is printed for `resample`, `nb` and `copula` too, which cost little, and for real
+cells against real cells.
 """
 
 import json
@@ -20,18 +20,18 @@ from scgx.h5ad.features import columns_of, present
 from scgx.h5ad.units import counts_key, units_of
 from scgx.metrics._sets import CellSet, Design, Space
 from scgx.tasks import _bootstrap, _likeness, _pairing, _sampled, _teaching
-from scgx.tasks._drawn import DRAWN
 from scgx.tasks._evaluate import metric
 from scgx.tasks._made_picture import picture
 from scgx.tasks._made_verdict import sentence
 from scgx.tasks._request import Request
 from scgx.tasks._sampled import Source
 from scgx.tasks._scores import BASELINE, GUESS, Entry, Protocol, Scores, Spread, strongest
-from scgx.tasks._teaching import CLASSIFIERS, Level
+from scgx.tasks._teaching import CLASSIFIERS, Lesson, Level, Shipped
 from scgx.tasks._verdict import verdict
 
 NAME = "generation"
 HEADLINE = f"tstr@{CLASSIFIERS[0]}"
+BESIDE = ("resample", "nb", "copula")  # shipped generators that cost little
 LEAST = 10  # training cells that a class must have
 
 Array = np.ndarray
@@ -82,10 +82,8 @@ def score(ask: Request) -> Scores:
     drawn = _bootstrap.plan(ask.truth.obs_names[names], groups, by, seed=ask.seed)
     made = {name: cells.within(bench.design.train.space) for name, cells in
             {**ground.made, **beside}.items() if bench.design.train.space}  # fmt: skip
-    if ask.fitted is None:
-        raise DataError("classifiers cannot be fitted here")
     school = _teaching.School(
-        ask.fitted, ground.train, ground.val, ground.test, ground.genes, ground.classes,
+        _shipped(ask).teach, ground.train, ground.val, ground.test, ground.genes, ground.classes,
         ground.column, drawn, levels,
     )  # fmt: skip
     ask.say(f"{' and '.join(CLASSIFIERS)} learn from real cells")
@@ -326,15 +324,27 @@ def _coarse(ask: Request, classes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _beside(ask: Request, ground: _Ground, sizes: Array) -> dict[str, CellSet]:
-    """What costs nothing, and the shipped models that were asked for; as many cells as a guess has."""
+    """What costs little, and the shipped models that were asked for; as many cells as a guess has."""
     made: dict[str, CellSet] = {}
-    taken = set(ground.made)
-    for name, drawn in DRAWN.items():
+    lesson = Lesson(ground.train, ground.val, ground.genes, ground.classes, ground.column)
+    for name in dict.fromkeys((*BESIDE, *ask.baselines)):
         called = name
-        while called in taken:
+        while called in ground.made:
             called += " (baseline)"
-        made[called] = drawn(ground.train, sizes, seed=ask.seed)
+        ask.say(f"{called}: learns from {len(ground.train):,} cells")
+        try:
+            made[called] = _shipped(ask).make(name, lesson, sizes)
+        except DataError as error:
+            if name in ask.baselines:
+                raise
+            ground.notes.append(f"{called} is left out: {error.what}")
     return made
+
+
+def _shipped(ask: Request) -> Shipped:
+    if not isinstance(ask.fitted, Shipped):
+        raise DataError("models cannot be fitted here")
+    return ask.fitted
 
 
 def _bench(ask: Request, ground: _Ground) -> _likeness.Bench:
