@@ -145,6 +145,14 @@ class LabelledData:
         mean = total / max(n, 1e-9)
         return Moments(mean, np.maximum(squares / max(n, 1e-9) - mean**2, 0))
 
+    @cached_property
+    def values(self) -> int:
+        """About how many inputs of the training rows are stored: not zero, or of a dense matrix."""
+        matrix = self._cells.matrix(self.lens.conversion.key)
+        stored = matrix.nnz * (self.augment.copies + 1) if self.held is None else self.held.nnz
+        rows = max(1, self._cells.n_obs * (self.augment.copies + 1))
+        return int(stored * len(self.train) / rows)
+
     def totals(self, rows: np.ndarray) -> np.ndarray:
         """Sum of the inputs, float64."""
         return np.asarray(self.x(rows).sum(axis=1), np.float64).ravel()
@@ -172,7 +180,8 @@ class LabelledData:
         made.train = np.concatenate(
             [self.cells_train + i * self._cells.n_obs for i in (0, *copies)]
         )
-        made.__dict__.pop("moments", None)
+        for made_before in ("moments", "values"):
+            made.__dict__.pop(made_before, None)
         return made
 
     def fingerprint(self) -> str:

@@ -2,18 +2,22 @@
 
 Rows stay sparse: zero and absent are one thing, here and at use, and stored zeros are dropped, so dense
 and sparse files get the same answer. Rows come in blocks of one size whatever the memory, since the
-quantiles of an input are sketched block by block. Stored as JSON.
+quantiles of an input are sketched block by block. What does not fit stays on disk as bins, a block at a
+time in memory; the trees are the same, bit for bit. Stored as JSON.
 """
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 
-from scgx.errors import InputError
+from scgx.errors import DataError, InputError
+from scgx.h5ad import streams
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.labels import LabelledData
@@ -21,13 +25,18 @@ from scgx.learn.model import Why
 from scgx.progress import Report
 
 if TYPE_CHECKING:
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import Booster, ExtMemQuantileDMatrix, QuantileDMatrix
+
+    Matrix = QuantileDMatrix | ExtMemQuantileDMatrix
 
 FROM: set[str] = set()
 TO: set[str] = set()
 LABELS = {"rna", "activity", "atac", "adt"}
 ROWS = 16_384
 MEMBER = "trees.json"
+PER_VALUE = 16  # bytes of a value that is not zero, as bins by row and by column
+PER_SCORE = 16  # bytes of a cell and class: gradients, scores
+PER_BIN = 16  # bytes of a bin of a feature in the histogram of a node
 HIDDEN = 0.9  # share of the genes that augmented copies lack at most: to a tree, absent is zero
 
 
@@ -60,10 +69,19 @@ class Model:
         """Add trees until the validation loss no longer falls."""
         import xgboost
 
-        settings = _settings(config, len(data.classes), seed)
-        train = _matrix(data, data.train, config.bins)
-        val = _matrix(data, data.val, config.bins, like=train)
-        with report.bar("trees", config.trees) as advance:
+        place = _place(data, config)
+        settings = _settings(config, len(data.classes), seed) | {"device": place.device}
+        with ExitStack() as stack:
+            cache = None
+            if place.on_disk:
+                folder = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="scgx-", dir=streams.tmpdir())
+                )
+                report.say(f"bins of {place.values:,} values stay on disk, in {streams.tmpdir()}")
+                cache = f"{folder}/train"
+            train = _matrix(data, data.train, config.bins, cache=cache)
+            val = _matrix(data, data.val, config.bins, like=train)
+            advance = stack.enter_context(report.bar("trees", config.trees))
             booster = xgboost.train(
                 settings,
                 train,
@@ -75,6 +93,7 @@ class Model:
                     _ticking(advance),
                 ],
             )
+            del train, val  # which hold files of the folder
         report.say(f"{booster.num_boosted_rounds()} rounds (by validation loss)")
         return cls.restore(config, {MEMBER: _plain(booster)})
 
@@ -146,20 +165,46 @@ def _settings(config: Config, classes: int, seed: int) -> dict[str, Any]:
         "gamma": config.gamma,
         "max_bin": config.bins,
         "seed": seed,
-        "device": _device(config.device),
         "verbosity": 0,
     }
 
 
-def _device(wanted: str) -> str:
+class _Place(NamedTuple):
+    """Where trees are grown, and whether the bins of the training rows stay on disk."""
+
+    device: str
+    on_disk: bool
+    values: int
+
+
+def _place(data: LabelledData, config: Config) -> _Place:
+    """On disk where bins take more than a third of the budget; only a CPU reads them from there.
+
+    DataError where the budget does not hold what every round needs.
+    """
     from scgx.learn.loop import require_device
 
-    require_device(wanted)
-    if wanted != "auto":
-        return wanted
+    require_device(config.device)
+    features, rows = len(data.lens.panel.chosen), len(data.train)
+    scores = PER_SCORE * rows * len(data.classes)
+    histograms = PER_BIN * features * config.bins * 2 ** min(config.depth - 1, 16)
+    if scores + histograms > data.memory:
+        need = -(-(scores + histograms) // (1 << 20))
+        raise DataError(
+            f"{rows:,} cells, {len(data.classes)} classes and {features:,} features need {need:,} MB",
+            fix=f"--memory {need * 2}M, --features, or --set depth=N or bins=N with less",
+        )
+    values = data.values
+    on_disk = PER_VALUE * values > data.memory // 3
+    if config.device == "cuda" or (config.device == "auto" and not on_disk and _has_cuda()):
+        return _Place("cuda", False, values)
+    return _Place("cpu", on_disk, values)
+
+
+def _has_cuda() -> bool:
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.cuda.is_available()
 
 
 def _contributions(booster: "Booster", x: sparse.csr_array) -> Iterator[tuple[slice, np.ndarray]]:
@@ -185,14 +230,21 @@ def _stored(x: sparse.csr_array) -> sparse.csr_matrix:
 
 
 def _matrix(
-    data: LabelledData, rows: np.ndarray, bins: int, like: "QuantileDMatrix | None" = None
-) -> "QuantileDMatrix":
-    """Rows as bins of their values; `like` is the matrix whose bins they take."""
+    data: LabelledData,
+    rows: np.ndarray,
+    bins: int,
+    like: "Matrix | None" = None,
+    cache: str | None = None,
+) -> "Matrix":
+    """Rows as bins of their values; `like` is the matrix whose bins they take.
+
+    `cache` is how the names of the files begin that hold them, None for none.
+    """
     import xgboost
 
     class Blocks(xgboost.DataIter):
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(cache_prefix=cache, on_host=False)
             self.start = 0
 
         def reset(self) -> None:
@@ -207,7 +259,8 @@ def _matrix(
             input_data(data=_stored(data.x(some)), label=data.y(some), weight=weight)
             return True
 
-    return xgboost.QuantileDMatrix(Blocks(), max_bin=bins, ref=like)
+    kind = xgboost.QuantileDMatrix if cache is None else xgboost.ExtMemQuantileDMatrix
+    return kind(Blocks(), max_bin=bins, ref=like)
 
 
 def _ticking(advance: Any) -> Any:
