@@ -257,7 +257,7 @@ def _units(files: Sequence[Cells], key: str, keys: Sequence[str]) -> dict[str, s
 
 
 def _same_units(kind: str, files: dict[str, str]) -> str:
-    """The command that brings one of two units to the other: counts become anything, the rest counts."""
+    """The command for the file of counts, which become anything; other units only become counts."""
     others = [unit for unit in files if unit != "counts"]
     method = (
         {unit: word for word, unit in UNIT.items()}.get(others[0]) if len(others) == 1 else None

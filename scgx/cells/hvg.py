@@ -13,10 +13,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from scgx.cells.loess import loess
-from scgx.cells.moments import Moments, Panel, add_at, mean_and_variance, moments, values
+from scgx.cells.moments import Panel, add_at, add_up, mean_and_variance, values
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
+from scgx.h5ad.sum_kernels import Sums
 
 Array: TypeAlias = np.ndarray
 
@@ -38,7 +39,7 @@ class Chosen(NamedTuple):
 
 def choose(cells: Cells, view: Panel, flavor: str, n: int, memory: int) -> Chosen:
     """The `n` most variable features of a panel."""
-    found = moments(cells, view, memory)
+    found = add_up(cells, view, memory)
     score = (_seurat_v3 if flavor == "seurat_v3" else _pearson)(cells, view, found, memory)
     names = cells.var_names[view.source.columns]
     ranks = _ranks(score, names)
@@ -51,7 +52,7 @@ def choose(cells: Cells, view: Panel, flavor: str, n: int, memory: int) -> Chose
     marked[order[:n]] = True
     marked &= (view.cells > 0).any(axis=0)
     mean, variance = mean_and_variance(
-        found.sums.sum(axis=0), found.squares.sum(axis=0), view.cells.sum(axis=0)
+        found.values.sum(axis=0), found.squares.sum(axis=0), view.cells.sum(axis=0)
     )
     columns = {
         "highly_variable": marked, "highly_variable_rank": rank, "means": mean,
@@ -94,14 +95,14 @@ def _mean(score: Array) -> Array:
         return np.where(known, score, 0).sum(axis=0) / known.sum(axis=0)
 
 
-def _seurat_v3(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
+def _seurat_v3(cells: Cells, view: Panel, found: Sums, memory: int) -> Array:
     """Variance of the standardised counts, cut off at the square root of the number of cells; (B, m).
 
     Stuart et al. 2019: the standard deviation expected of a mean is a local quadratic fit of
     log10 variance on log10 mean.
     """
     n = view.cells.astype(np.float64)
-    mean, variance = mean_and_variance(found.sums, found.squares, n)
+    mean, variance = mean_and_variance(found.values, found.squares, n)
     deviation = np.ones(view.shape)
     for i, name in enumerate(view.batches):
         varied = variance[i] > 0
@@ -111,27 +112,16 @@ def _seurat_v3(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
             what = f"{error.what}{f' in {name!r}' if name else ''}"
             raise DataError(what, fix="use --flavor pearson", file=cells.name) from None
         deviation[i, varied] = np.sqrt(10**trend)
-    limit = (deviation * np.sqrt(n) + mean).ravel()
-    size = limit.size
-    sums, squares, above = np.zeros(size), np.zeros(size), np.zeros(size)
-    for _cell, batch, feature, value in values(cells, view, memory):
-        flat = batch * view.shape[1] + feature
-        high = value > limit[flat]
-        add_at(above, flat[high])
-        flat, value = flat[~high], value[~high]
-        add_at(sums, flat, value)
-        add_at(squares, flat, value * value)
-    cut = np.where(above > 0, limit, 0.0)
-    squares, sums = (
-        (squares + above * cut**2).reshape(n.shape),
-        (sums + above * cut).reshape(n.shape),
-    )
+    limit = deviation * np.sqrt(n) + mean
+    cut = add_up(cells, view, memory, limit=limit)
+    most = np.where(cut.above > 0, limit, 0.0)
+    sums, squares = cut.values + cut.above * most, cut.squares + cut.above * most**2
     with np.errstate(divide="ignore", invalid="ignore"):
         score = (n * mean**2 + squares - 2 * sums * mean) / ((n - 1) * deviation**2)
     return np.where(n < 2, np.nan, score)
 
 
-def _pearson(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
+def _pearson(cells: Cells, view: Panel, found: Sums, memory: int) -> Array:
     """Variance of the residuals of a negative binomial without further terms, clipped; (B, m).
 
     All batches are clipped at the square root of the number of cells of the first, as scanpy does.
@@ -155,16 +145,16 @@ def _pearson(cells: Cells, view: Panel, found: Moments, memory: int) -> Array:
     squares += (exact[2] + exact[3]).reshape(n.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = squares / n - (sums / n) ** 2
-    return np.where(n < 2, np.nan, np.where(found.sums > 0, score, 0.0))
+    return np.where(n < 2, np.nan, np.where(found.values > 0, score, 0.0))
 
 
-def _shares(view: Panel, found: Moments) -> Array:
+def _shares(view: Panel, found: Sums) -> Array:
     """The share of each feature in all that was counted in the cells that measured it, (B, m)."""
     used = view.batch >= 0
     flat = view.batch[used] * view.mask.shape[1] + view.dataset[used]
     counted = np.bincount(flat, weights=found.totals[used], minlength=view.sizes.size)
     total = counted.reshape(view.sizes.shape) @ view.mask.T.astype(np.float64)
-    return np.divide(found.sums, total, out=np.zeros(view.shape), where=total > 0)
+    return np.divide(found.values, total, out=np.zeros(view.shape), where=total > 0)
 
 
 def _residual(value: Array | float, expected: Array, clip: float) -> Array:
@@ -174,7 +164,7 @@ def _residual(value: Array | float, expected: Array, clip: float) -> Array:
     return np.clip(residual, -clip, clip, out=residual)
 
 
-def _of_zeros(view: Panel, found: Moments, share: Array, clip: float) -> tuple[Array, Array]:
+def _of_zeros(view: Panel, found: Sums, share: Array, clip: float) -> tuple[Array, Array]:
     """Sums of the residuals, and of their squares, if every count were zero, (B, m)."""
     sums, squares = np.zeros(view.shape), np.zeros(view.shape)
     for i in range(view.shape[0]):

@@ -118,7 +118,7 @@ def alike(labels: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def nearest(label: str, known: Iterable[str]) -> str:
-    """The known label that one may have meant, in other letters if there is one; "" without any near."""
+    """The known label that one may have meant, in whatever case; "" without any near."""
     words = {word.casefold(): word for word in known}
     found = difflib.get_close_matches(label.casefold(), words, n=1, cutoff=0.75)
     return words[found[0]] if found else ""

@@ -14,9 +14,12 @@ import numpy as np
 
 from scgx.cells.counted import Counted
 from scgx.errors import DataError
+from scgx.h5ad import sum_kernels
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.entries import count_entries
 from scgx.h5ad.measured import measured_of
+from scgx.h5ad.sum_kernels import Sums, Where
+from scgx.h5ad.threads import ahead
 from scgx.progress import bar
 
 Array: TypeAlias = np.ndarray
@@ -60,14 +63,6 @@ class Values(NamedTuple):
     value: Array
 
 
-class Moments(NamedTuple):
-    """Sums of counts and of their squares, float64 (B, m), and the counts of each cell (n_obs,)."""
-
-    sums: Array
-    squares: Array
-    totals: Array
-
-
 def panel(cells: Cells, source: Counted, rows: Array, batch: str | None) -> Panel:
     """The features of `source` in the cells `rows`; batches are the levels of a column of obs.
 
@@ -102,9 +97,7 @@ def view_of(cells: Cells, source: Counted, codes: Array, names: tuple[str, ...])
 
 def values(cells: Cells, view: Panel, memory: int) -> Iterator[Values]:
     """The counts of a panel, in the order in which they are stored."""
-    place = np.full(cells.n_var + 1, -1, dtype=np.int64)  # the last is for columns of raw alone
-    place[view.source.columns] = np.arange(len(view.source.columns))
-    feature_of = place[view.source.place]
+    feature_of = _features(cells, view)
     nnz = cells.matrix(view.source.key).nnz
     with bar("reading counts", nnz) as advance:
         for part in count_entries(cells, view.source.key, memory=memory):
@@ -116,16 +109,32 @@ def values(cells: Cells, view: Panel, memory: int) -> Iterator[Values]:
             advance(len(part.rows))
 
 
-def moments(cells: Cells, view: Panel, memory: int) -> Moments:
-    """One pass over the counts."""
-    size = view.shape[0] * view.shape[1]
-    sums, squares, totals = np.zeros(size), np.zeros(size), np.zeros(cells.n_obs)
-    for cell, batch, feature, value in values(cells, view, memory):
-        flat = batch * view.shape[1] + feature
-        add_at(sums, flat, value)
-        add_at(squares, flat, value * value)
-        add_at(totals, cell, value)
-    return Moments(sums.reshape(view.shape), squares.reshape(view.shape), totals)
+def add_up(
+    cells: Cells,
+    view: Panel,
+    memory: int,
+    *,
+    limit: Array | None = None,
+    marked: Array | None = None,
+) -> Sums:
+    """Sums over one pass; counts above `limit` (B, m) are counted alone, `marked` is bool (m,)."""
+    if marked is None:
+        marked = np.zeros(view.shape[1], dtype=bool)
+    where = Where(view.batch, _features(cells, view), view.dataset, view.mask, marked)
+    found = Sums.none(view.shape, cells.n_obs, np.inf if limit is None else limit)
+    everything = int(view.mask.all())
+    with bar("reading counts", cells.matrix(view.source.key).nnz) as advance:
+        for part in ahead(count_entries(cells, view.source.key, memory=memory)):
+            sum_kernels.add_up(part.rows, part.columns, part.values, where, everything, found)
+            advance(len(part.rows))
+    return found
+
+
+def _features(cells: Cells, view: Panel) -> Array:
+    """The feature of the panel that each column of its matrix is, int64, -1 for none."""
+    place = np.full(cells.n_var + 1, -1, dtype=np.int64)  # the last is for columns of raw alone
+    place[view.source.columns] = np.arange(len(view.source.columns))
+    return place[view.source.place]
 
 
 def add_at(into: Array, index: Array, weights: Array | None = None) -> None:

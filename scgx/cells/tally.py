@@ -11,7 +11,7 @@ import numpy as np
 
 from scgx.cells.coordinates import GENES, Coordinates, from_table, gene_names
 from scgx.cells.counted import Counted, counted
-from scgx.cells.moments import add_at, values, view_of
+from scgx.cells.moments import add_up, view_of
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.frame import Frame
@@ -107,22 +107,9 @@ def measure(
 def tallied(cells: Cells, source: Counted, groups: Array, mt: Array, memory: int) -> Tally:
     """Count the entries of a modality. Stored zeros and what a dataset did not measure are nothing."""
     view = view_of(cells, source, groups, tuple(map(str, range(max(2, int(groups.max()) + 1)))))
-    total, seen = np.zeros(cells.n_obs), np.zeros(cells.n_obs, dtype=np.int64)
-    of_mt = np.zeros(cells.n_obs)
-    size = view.shape[0] * view.shape[1]
-    sums, times = np.zeros(size), np.zeros(size, dtype=np.int64)
-    for cell, group, feature, value in values(cells, view, memory):
-        add_at(total, cell, value)
-        add_at(seen, cell)
-        inside = mt[feature]
-        add_at(of_mt, cell[inside], value[inside])
-        flat = group * view.shape[1] + feature
-        add_at(sums, flat, value)
-        add_at(times, flat)
-    return Tally(
-        source, total, seen, of_mt if mt.any() else None,
-        sums.reshape(view.shape), times.reshape(view.shape), view.cells,
-    )  # fmt: skip
+    found = add_up(cells, view, memory, marked=mt)
+    of_mt = found.marked if mt.any() else None
+    return Tally(source, found.totals, found.seen, of_mt, found.values, found.times, view.cells)
 
 
 def mitochondrial(var: Frame, source: Counted) -> Array:
