@@ -81,12 +81,19 @@ def gather(
         say(f"{without:,} of {len(labelled):,} labelled training cells lack a condition: left out")
     if len(train) < 2:
         raise DataError("fewer than 2 training cells have all conditions", file=cells.name)
+    left = np.bincount(about.codes(cells.obs)[train, 0], minlength=len(known.names))
+    if not left.all():
+        empty = known.names[int(left.argmin())]
+        raise DataError(f"no training cell of {empty!r} has all conditions", file=cells.name)
     conversion = choose(cells, modality, "counts")
     say(conversion.words)
     measured = measured_by_all(cells, columns_of(cells, modality), parts, modality)
     chosen = _features(cells, conversion, measured, train, roles.features)
     place = (conversion, chosen)
-    return GenerativeData(cells, place, about, (train, val), balance=roles.balance), parts
+    data = GenerativeData(
+        cells, place, about, (train, val), groups=parts.groups, balance=roles.balance
+    )
+    return data, parts
 
 
 def _features(

@@ -44,6 +44,7 @@ class GenerativeData:
         about: Conditions,
         parts: tuple[np.ndarray, np.ndarray],
         *,
+        groups: np.ndarray | None = None,
         balance: bool = False,
     ) -> None:
         """`place` is where counts are, and the columns that were chosen."""
@@ -51,7 +52,7 @@ class GenerativeData:
         self.conversion, self.columns = place
         self.conditions = about
         self.train, self.val = parts
-        self.balance = balance
+        self.groups, self.balance = groups, balance
         self.memory = cells.memory
 
     @cached_property

@@ -27,10 +27,21 @@ class Library(NamedTuple):
 
         Any value between two neighbouring totals of the group may come, and not just those seen.
         """
+        return self.at(groups, rng.random(len(groups)))
+
+    def at(self, groups: np.ndarray, quantile: np.ndarray) -> np.ndarray:
+        """The total at a quantile (n,) of the group of each cell, float64 (n,)."""
         starts = np.concatenate([[0], self.ends[:-1]])
         n = (self.ends - starts)[groups]
-        at = rng.random(len(groups)) * (n - 1)
+        at = np.clip(quantile * n - 0.5, 0, n - 1)
         low = np.minimum(at.astype(np.int64), np.maximum(n - 2, 0))
         base = starts[groups] + low
         high = np.minimum(base + 1, self.ends[groups] - 1)
         return self.totals[base] + (at - low) * (self.totals[high] - self.totals[base])
+
+    def quantile(self, group: int, totals: np.ndarray) -> np.ndarray:
+        """Where totals (n,) stand among those of a group, in the middle of their equals: 0 to 1."""
+        start = 0 if group == 0 else int(self.ends[group - 1])
+        mine = self.totals[start : int(self.ends[group])]
+        low, high = (np.searchsorted(mine, totals, side=side) for side in ("left", "right"))
+        return np.clip((low + high) / 2, 0.5, len(mine) - 0.5) / len(mine)

@@ -6,16 +6,21 @@ one group alone, by cell.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from scgx.learn.data import TrainingData
-
 MOST_JUDGES = 5_000  # rows; more of them do not change a choice
 COLUMNS_AT_ONCE = 2_048
+
+
+class Parted(Protocol):
+    """Data in two parts; `groups` per row of the file, where the split has them."""
+
+    train: np.ndarray
+    val: np.ndarray
+    groups: np.ndarray | None
 
 
 class Judges(NamedTuple):
@@ -42,7 +47,7 @@ def fold_of(groups: np.ndarray | None, n: int, *, seed: int, most: int = 10) -> 
     return np.random.default_rng(seed).permutation(n) % min(most, max(n, 1))
 
 
-def judges(data: "TrainingData", *, seed: int) -> Judges:
+def judges(data: Parted, *, seed: int) -> Judges:
     """Training and validation rows; without validation, a fifth of the training rows, by group."""
     train, val = np.asarray(data.train), np.asarray(data.val)
     if len(val) == 0:
