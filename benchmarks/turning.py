@@ -70,15 +70,16 @@ def compare(title: str, path: Path, code: str, memory: str, repeats: int) -> Non
         "scgx": [*words, "--memory", memory],
         "anndata": [sys.executable, "-c", code, str(path), str(out)],
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():
             out.unlink(missing_ok=True)
             found[name].append(measure(command))
     print(title)
     for name, runs in found.items():
-        wall = statistics.median(wall for wall, _ in runs)
-        print(f"  {name:8} {wall:6.2f} s   {max(peak for _, peak in runs):6.0f} MiB", flush=True)
+        wall, cpu, _ = (statistics.median(column) for column in zip(*runs))
+        peak = max(run[2] for run in runs)
+        print(f"  {name:8} {wall:6.2f} s {cpu:7.2f} CPU s {peak:7.0f} MiB", flush=True)
 
 
 def main() -> None:
