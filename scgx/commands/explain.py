@@ -38,9 +38,10 @@ def explain(
 ) -> None:
     """Show the genes that speak most for each class of a classifier, by symbol.
 
-    logistic says its coefficients, xgboost the gain of its trees, mlp the slope at the mean cell. With
-    --cells it is over the cells called the class: the mean SHAP value, of mlp the mean slope. Weights
-    of different models are no common measure.
+    logistic says its coefficients, xgboost the gain of its trees, mlp the slope at the mean cell,
+    tabnet the attention of its masks, ensemble shares of its members' weights. With --cells it is over
+    the cells called the class: the mean SHAP value, of mlp the mean slope, of tabnet the mean
+    attention. Weights of different models are no common measure.
 
     Example:
     scgx train logistic split.h5ad --from rna --label cell_type -q | scgx explain --top 3

@@ -66,7 +66,7 @@ def explained(found: Artifact, cells: Cells | None, *, top: int) -> Explained:
     if header.task != "labels" or not isinstance(made, Explains):
         raise DataError(
             f"is a {header.model} model, which cannot say what it looks at",
-            fix="logistic, xgboost and mlp can, trained with --label",
+            fix="logistic, xgboost, ensemble, mlp and tabnet can, trained with --label",
             file=found.name,
         )
     if cells is None:

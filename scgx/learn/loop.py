@@ -35,12 +35,14 @@ class Settings:
 
     epochs: int = 40  # at most so many passes over the training rows
     batch_size: int = 256  # rows per step
-    lr: float = 3e-3  # highest learning rate of AdamW
+    lr: float = 3e-3  # highest learning rate
     weight_decay: float = 0.01  # on matrices; biases and norms are left alone
     warmup: float = 0.05  # share of all steps in which the rate climbs to lr
     final: float = 0.01  # the last rate, as a share of lr; a cosine leads there
     patience: int = 8  # epochs without a better validation loss before stopping
     clip: float = 1.0  # largest norm of a gradient
+    optimizer: str = "adamw"  # adamw | sgd
+    momentum: float = 0.9  # of sgd
     device: str = "auto"  # auto | cpu | cuda
 
 
@@ -151,7 +153,7 @@ class _Run:
     ) -> None:
         self.network, self.loss_of, self.data = network, loss_of, data
         self.settings, self.device, self.seed = settings, device, seed
-        self.optimizer = _adamw(network, settings)
+        self.optimizer = _optimizer(network, settings)
         self.steps = settings.epochs * math.ceil(len(data.train) / settings.batch_size)
         self.step = 0
         self.records: list[dict[str, Any]] = []
@@ -291,14 +293,17 @@ def _require_finite(loss: float, where: str) -> None:
         raise DataError(f"the loss is {loss} at {where}", fix=fix)
 
 
-def _adamw(network: nn.Module, settings: Settings) -> torch.optim.AdamW:
+def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     matrices = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.lr, fused=True)
+    groups = [g for g in groups if g["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

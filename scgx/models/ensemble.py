@@ -1,13 +1,13 @@
-"""Boosted trees and logistic regression together: they err in different cells.
+"""Boosted trees and a linear discriminant together: they err in different cells.
 
 Each member is fitted as it would be alone, and its scores are divided by its own temperature (least
 -log p on validation rows), so that neither shouts the other down; then logarithms of probabilities are
-averaged. Within a study the two are worth two to three hundredths of macro-F1 more than either. Into
-another study trees alone go further: `linear=0`, and several `forests` for less noise. Of the copies
-that `train --augment` makes each forest learns from its own share (docs/decisions/classifiers.md).
+averaged. The discriminant finds rare classes and has the larger share; trees tell neighbours apart.
+Into another study trees alone go further: `linear=0`, and several `forests` for less noise. Of the
+copies that `train --augment` makes each forest learns from its own share (docs/decisions/classifiers.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.calibration import softmax, temperature
 from scgx.learn.config import knob
 from scgx.learn.labels import LabelledData
+from scgx.learn.model import Why
 from scgx.progress import Report
 
 FROM: set[str] = set()
@@ -32,9 +33,10 @@ LEAST = 1e-6  # no member calls a class less likely than this
 class Config:
     """What the members weigh, and their most telling knobs; the others are as they are alone."""
 
-    linear: float = knob(0.5, most=1)  # share of logistic regression in the answer; 0 leaves it out
+    linear: float = knob(0.7, most=1)  # share of the discriminant in the answer; 0 leaves it out
     forests: int = knob(1, least=1)  # sets of trees that share the rest
-    C: float = knob(0.1, least=1e-9)  # of logistic regression
+    ridge: float = knob(0.3, least=1e-6)  # penalty of the discriminant
+    balance: float = knob(0.3, least=0, most=1)  # of its probabilities: 0 as frequent, 1 all alike
     trees: int = knob(500, least=1)  # rounds at most
     depth: int = knob(4, least=1)  # of a tree
     lr: float = knob(0.1, least=1e-6, most=1)  # how much of each tree is taken
@@ -103,12 +105,45 @@ class Model:
             total = total + member.share * np.log(np.maximum(p, LEAST))
         return total.astype(np.float32)
 
+    def explain(self, blocks: Iterator[CellBlock]) -> Why:
+        """SHAP values on cells, each member's by what a unit of its score is worth in the answer.
+
+        Without cells weights of members are no common measure: of each, what a feature has of the
+        positive weights of its class.
+        """
+        made: list[np.ndarray] = []
+        cells = np.zeros(1)
+        for block in blocks:
+            means = [model.explain(iter([block])).weights for model in self.models]
+            called = [np.bincount(m.scores(block).argmax(axis=1)) for m in self.models]
+            wide = [np.pad(n, (0, means[0].shape[1] - len(n))) for n in called]
+            sums = [mean * n for mean, n in zip(means, wide, strict=True)]
+            made = [a + b for a, b in zip(made, sums, strict=True)] if made else sums
+            cells = cells + np.stack(wide)
+        if made:
+            worth = [m.share / heat for m, heat in zip(self.members, self.heat, strict=True)]
+            means = [a / n for a, n in zip(made, np.maximum(cells, 1), strict=True)]
+            words = (
+                "mean SHAP value over the cells called the class, members by share and temperature"
+            )
+            return Why(words, _sum(worth, means))
+        weights = [np.maximum(model.explain(iter(())).weights, 0) for model in self.models]
+        shares = [each / np.maximum(each.sum(axis=0), LEAST) for each in weights]
+        worth = [member.share for member in self.members]
+        return Why(
+            "share of the positive weights of the class, over the members", _sum(worth, shares)
+        )
+
+
+def _sum(worth: list[float], each: list[np.ndarray]) -> np.ndarray:
+    return np.tensordot(np.array(worth), np.stack(each), axes=1)
+
 
 def members_of(config: Config) -> list[Member]:
-    """The forests, then logistic regression where it weighs anything; shares sum to one."""
+    """The forests, then the discriminant where it weighs anything; shares sum to one."""
     wanted = [(f"xgboost{i}", (1 - config.linear) / config.forests) for i in range(config.forests)]
     wanted = wanted if config.linear < 1 else []
-    wanted = [*wanted, ("logistic", config.linear)] if config.linear else wanted
+    wanted = [*wanted, ("discriminant", config.linear)] if config.linear else wanted
     given, made = asdict(config), []
     for name, share in wanted:
         module = registry.load("models", name.rstrip("0123456789"))

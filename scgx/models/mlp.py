@@ -175,7 +175,10 @@ class ClassifierConfig:
     epochs: int = knob(30, least=1)  # at most so many passes over the training rows
     batch_size: int = knob(128, least=1)  # cells per step; fewer where cells are few
     lr: float = knob(1e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
-    weight_decay: float = 0.05  # of AdamW
+    weight_decay: float = 0.05  # of matrices
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # how weights are moved
+    momentum: float = knob(0.9, most=0.999)  # of sgd
+    clip: float = knob(1.0, least=1e-9)  # largest norm of a gradient
     patience: int = knob(8, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
 

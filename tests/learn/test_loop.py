@@ -154,6 +154,17 @@ def test_a_resumed_run_ends_bit_identical(tmp_path, epochs):
     assert len(report.records) == SETTINGS.epochs
 
 
+def test_sgd_learns_too_and_its_momentum_is_resumed(tmp_path):
+    settings = replace(SETTINGS, optimizer="sgd", momentum=0.5)
+    straight, history, _ = fit(settings)
+    assert history.records[-1]["train_loss"] < history.records[0]["train_loss"]
+    assert weights(straight) != weights(fit(replace(settings, momentum=0.0))[0])
+    kept = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, data=interrupt_after(3), checkpoint=kept)
+    assert weights(fit(settings, resume=kept)[0]) == weights(straight)
+
+
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path):
     kept = tmp_path / "run.ckpt"
     fit(checkpoint=kept)
