@@ -22,6 +22,16 @@ def classify(
         float | None,
         typer.Option("--reject", metavar="P", min=0, max=1, help="below it a cell is unknown"),
     ] = None,
+    reject_novel: Annotated[
+        float | None,
+        typer.Option(
+            "--reject-novel",
+            min=0.5,
+            max=0.9999,
+            metavar="SHARE",
+            help="cells less like their class than this share of validation cells are unknown",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="how many classes to name per cell")] = 3,
     coarse: Annotated[
         bool, typer.Option("--coarse", help="classes of the model's label map, not the fine ones")
@@ -69,8 +79,10 @@ def classify(
     """Name the type of every cell, with calibrated probabilities.
 
     The input is copied as it is; obs gains scgx_label, scgx_label_prob, the next best classes,
-    scgx_label_entropy and scgx_unknown, and obsm["scgx_prob"] the probabilities of all classes. Genes
-    pair by id or symbol, and depth is computed on those that model and file share. --adapt is for
+    scgx_label_entropy, scgx_novelty and scgx_unknown, and obsm["scgx_prob"] the probabilities of all
+    classes. Genes pair by id or symbol, and depth is computed on those that model and file share.
+    scgx_novelty is high for types that the model never saw, of which a probability does not tell: it
+    adds the distance of a cell's counts from its class to the odds against it. --adapt is for
     cells of another study: they teach one another, and a cell's name depends on the others.
     --majority-vote averages probabilities over clusters, or over the nearest cells. --coverage adds
     scgx_set, the classes that a cell may be; one with none or several of them is unknown.
@@ -113,7 +125,7 @@ def classify(
         from scgx.learn.composition import of_samples, of_tissue
 
         wish = classification.Wish(
-            min_overlap, reject, top, coarse, adapt, majority_vote, coverage, history
+            min_overlap, reject, reject_novel, top, coarse, adapt, majority_vote, coverage, history
         )
         found = artifact.read(trained.path, trained.name)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:

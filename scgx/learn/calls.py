@@ -19,6 +19,7 @@ class Rules(NamedTuple):
     top: int = 3  # how many classes are named per cell
     reject: float = 0.0  # a cell whose best probability is below is unknown
     bar: float | None = None  # the least probability of a class in the set of a coverage
+    novel: float | None = None  # a cell of more novelty is unknown
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,16 @@ class Calls:
     entropy: np.ndarray  # float32 (n,), natural logarithm
     unknown: np.ndarray  # bool (n,)
     sets: np.ndarray | None = None  # str (n,), classes above the bar, best first, parted by |
+    novelty: np.ndarray | None = None  # float32 (n,), how unlike its class a cell is
 
     @classmethod
-    def of(cls, probability: np.ndarray, classes: tuple[str, ...], rules: Rules) -> Calls:
+    def of(
+        cls,
+        probability: np.ndarray,
+        classes: tuple[str, ...],
+        rules: Rules,
+        novelty: np.ndarray | None = None,
+    ) -> Calls:
         """What probabilities (n, classes) come to; the first of equals is the best.
 
         With a bar a cell is unknown unless exactly one class is above it.
@@ -44,6 +52,8 @@ class Calls:
         safe = np.where(probability > 0, probability, 1).astype(np.float64)
         entropy = -(probability * np.log(safe)).sum(axis=1)
         unknown = top[:, 0] < rules.reject
+        if rules.novel is not None and novelty is not None:
+            unknown |= novelty > rules.novel
         sets = None
         if rules.bar is not None:
             size = conformal.sets(probability, rules.bar).sum(axis=1)
@@ -52,7 +62,7 @@ class Calls:
             sets = np.array(
                 ["|".join(classes[i] for i in row[:n]) for row, n in rows], dtype=object
             )
-        return cls(classes, best, top, entropy.astype(np.float32), unknown, sets)
+        return cls(classes, best, top, entropy.astype(np.float32), unknown, sets, novelty)
 
     @classmethod
     def joined(cls, parts: Sequence[Calls]) -> Calls:
@@ -60,7 +70,13 @@ class Calls:
         names = ("best", "probability", "entropy", "unknown")
         whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         sets = [part.sets for part in parts if part.sets is not None]
-        return cls(parts[0].classes, **whole, sets=np.concatenate(sets) if sets else None)
+        novelty = [part.novelty for part in parts if part.novelty is not None]
+        return cls(
+            parts[0].classes,
+            **whole,
+            sets=np.concatenate(sets) if sets else None,
+            novelty=np.concatenate(novelty) if novelty else None,
+        )
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Columns of obs by name."""
@@ -70,6 +86,8 @@ class Calls:
             yield f"scgx_label_top{rank + 1}", self._categorical(rank)
             yield f"scgx_label_top{rank + 1}_prob", self.probability[:, rank]
         yield "scgx_label_entropy", self.entropy
+        if self.novelty is not None:
+            yield "scgx_novelty", self.novelty
         yield "scgx_unknown", self.unknown
         if self.sets is not None:
             yield "scgx_set", self.sets

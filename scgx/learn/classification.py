@@ -24,6 +24,7 @@ from scgx.progress import bar, say, warn
 
 PROBABILITIES = "scgx_prob"  # in obsm; the names of its columns are in uns["scgx"]["classes"]
 OWN = "scgx_label_own"  # what a cell was called before the others voted
+RARE = 0.99  # of validation cells are less novel than those that are told of
 NEIGHBOURS = "knn"  # in place of a column: the nearest cells vote
 
 
@@ -33,6 +34,7 @@ class Wish:
 
     min_overlap: float
     reject: float | None = None  # a cell whose best probability is below is unknown
+    reject_novel: float | None = None  # and one of more novelty than this share of validation cells
     top: int = 3  # how many classes are named per cell
     coarse: bool = False  # classes of the label map in place of the fine ones
     adapt: bool = False  # self-training on the cells of the file
@@ -51,10 +53,10 @@ class Wish:
 def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
     """Classify every cell and write one h5ad: the input, verbatim, and what the model says."""
     grouping = Grouping.of(found, coarse=wish.coarse)
-    rules = _rules(found, wish)
     if wish.vote not in (None, NEIGHBOURS):
         cells.obs.strings(str(wish.vote))  # refuses an unknown one, and names the nearest
     classifier = opened(found, cells, wish.min_overlap)
+    rules = _rules(found, classifier, wish)
     rows = np.arange(cells.n_obs)
     own: list[np.ndarray] = []
     with create(dst.path, like=None if dst.piped else cells) as out:
@@ -65,9 +67,9 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
             ) as append,
             bar("classify", len(rows)) as advance,
         ):
-            for block in _answers(classifier, rows, grouping, wish, own):
+            for block, unlike in _answers(classifier, rows, grouping, wish, own):
                 append(block)
-                gathered.append(Calls.of(block, grouping.names, rules))
+                gathered.append(Calls.of(block, grouping.names, rules, unlike))
                 advance(len(block))
         calls = Calls.joined(gathered)
         out.copy_rest(cells, skip=(f"obsm/{PROBABILITIES}",))
@@ -79,30 +81,54 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
         _describe(out, found, classifier, grouping, wish)
         history.sign(out, [cells], keep=wish.history, before=found.header.history)
     say(calls.sentence())
+    _tell_of_novelty(classifier, calls)
     return calls
 
 
-def _rules(found: Artifact, wish: Wish) -> Rules:
-    """The bar of the coverage is in the model file."""
+def _tell_of_novelty(classifier: Classifier, calls: Calls) -> None:
+    """Are there many cells that are unlike every class?"""
+    if classifier.novelty is None or calls.novelty is None or not len(calls.novelty):
+        return
+    bar = np.quantile(classifier.novelty.usual, RARE)
+    if (share := float(np.mean(calls.novelty > bar))) > 5 * (1 - RARE):
+        say(
+            f"{share:.0%} of the cells are less like their class than {RARE:.0%} of the model's own"
+            " validation cells are (scgx_novelty): other types among them, or another chemistry"
+        )
+
+
+def _rules(found: Artifact, classifier: Classifier, wish: Wish) -> Rules:
+    """The bars of coverage and of novelty are in the model file."""
+    novel = None
+    if wish.reject_novel is not None:
+        if classifier.novelty is None:
+            raise DataError(
+                "knows no novelty (genes, and 20 validation cells, are needed)",
+                fix="train it again, or --reject P",
+                file=found.name,
+            )
+        novel = classifier.novelty.bar(wish.reject_novel, found.name)
     if wish.coverage is None:
-        return Rules(wish.top, wish.reject or 0)
+        return Rules(wish.top, wish.reject or 0, novel=novel)
     least = conformal.bar_of(found.summary, wish.coverage, coarse=wish.coarse, name=found.name)
     say(f"sets of classes: those above {least:.3f}, {wish.coverage:.0%} of validation cells")
-    return Rules(wish.top, wish.reject or 0, least)
+    return Rules(wish.top, wish.reject or 0, least, novel)
 
 
 def _answers(
     classifier: Classifier, rows: np.ndarray, grouping: Grouping, wish: Wish, own: list[np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Probabilities of the wanted classes, some rows at a time.
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Probabilities of the wanted classes, and novelty if it is known, some rows at a time.
 
     Where cells vote, `own` receives the class (n,) of each on its own.
     """
     if not wish.adapt and wish.vote is None:
-        yield from map(grouping, classifier.probabilities(rows))
+        for made, unlike in classifier.answers(rows):
+            yield grouping(made), unlike
         return
     none = np.zeros((0, len(classifier.classes)), np.float32)
-    now = np.concatenate([none, *classifier.probabilities(rows)])
+    alone = list(classifier.answers(rows))
+    now = np.concatenate([none, *(made for made, _ in alone)])
     if wish.adapt:
         before = now.argmax(axis=1)
         now = adapted(now, classifier.inputs, modality=classifier.lens.panel.modality)
@@ -117,8 +143,8 @@ def _answers(
         now = _voted(classifier, now, wish.vote)
         moved = int((own[0] != now.argmax(axis=1)).sum())
         say(f"by the vote of {wish.vote} {moved:,} of {len(rows):,} cells get another class")
-    for start in range(0, len(rows), ROWS):
-        yield now[start : start + ROWS]
+    for i, start in enumerate(range(0, len(rows), ROWS)):
+        yield now[start : start + ROWS], alone[i][1]
 
 
 def _voted(classifier: Classifier, probability: np.ndarray, by: str) -> np.ndarray:
@@ -181,6 +207,7 @@ def _describe(
         model |= {"label": labels.column, "counts": labels.counts, "coarse": labels.coarse}
         model |= {"classes": header.outputs.names, "temperature": labels.temperature}
     model |= {"adapt": wish.adapt, "reject": wish.reject, "is_coarse": grouping.into is not None}
+    model |= {"reject_novel": wish.reject_novel}
     model |= {"vote": wish.vote, "coverage": wish.coverage}
     model["features"] = int(classifier.lens.present.sum())
     out.uns("scgx/task", header.task)

@@ -26,6 +26,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.calibration import softmax
 from scgx.learn.convert import choose
 from scgx.learn.model import Classifies
+from scgx.learn.novelty import Novelty
 from scgx.learn.panel import Found, Lens, Names, Panel, find
 from scgx.learn.train import restore
 from scgx.progress import say
@@ -40,6 +41,7 @@ class Classifier:
     lens: Lens
     cells: Cells
     name: str
+    novelty: Novelty | None = None
 
     @cached_property
     def measured(self) -> Measured | None:
@@ -78,6 +80,10 @@ class Classifier:
 
     def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Calibrated probabilities of `rows` in order, float32 (up to 512, classes) a time."""
+        return (probability for probability, _ in self.answers(rows))
+
+    def answers(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """The same with the novelty of each cell, float32 (up to 512,); None where none is known."""
         labels = self.header.labels
         temperature = labels.temperature if labels is not None else 1.0
         for together in self.blocks(rows):
@@ -88,7 +94,14 @@ class Classifier:
                 raise InputError(what, fix="train it again", file=self.name) from error
             if scores.shape[1] != len(self.classes):
                 raise InputError("its classes are not those of its header", file=self.name)
-            yield softmax(scores, temperature).astype(np.float32)
+            made = softmax(scores, temperature).astype(np.float32)
+            unlike = None
+            if self.novelty is not None:
+                of = self.novelty.of
+                unlike = in_place(
+                    [(at, of(b.x[: len(at)], made[at], b.present)[:, None]) for at, b in together]
+                )[:, 0]
+            yield made, unlike
 
 
 def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:
@@ -104,7 +117,9 @@ def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:
     model = restore(found)
     if not isinstance(model, Classifies):
         raise DataError("this model never classifies", file=found.name)
-    return Classifier(model, header, lens, cells, found.name)
+    shape = (len(header.outputs.names), len(lens.panel.chosen))
+    novelty = Novelty.restore(found.summary, shape, found.name)
+    return Classifier(model, header, lens, cells, found.name, novelty)
 
 
 def panel_of(header: Header, summary: dict[str, np.ndarray], name: str) -> Panel:

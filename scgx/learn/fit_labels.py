@@ -15,7 +15,7 @@ from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.names import hash_names
-from scgx.learn import artifact, calibration, config, conformal
+from scgx.learn import artifact, calibration, config, conformal, novelty
 from scgx.learn.augment import Augment
 from scgx.learn.convert import choose
 from scgx.learn.labels import Classes, LabelledData, classes_of, read_map
@@ -28,6 +28,7 @@ from scgx.learn.train import Fitted, measured_by_all
 from scgx.learn.variable import choose_features, main_modality, moments
 from scgx.progress import Report, say
 
+ROWS = 4_096
 AT_USE = 512
 
 
@@ -66,7 +67,10 @@ def fit(
     if data.augment.copies:
         say(f"{data.augment.copies} augmented copies of each training cell: thinner, fewer genes")
     model = parts_for(module, labels=True).model.fit(data, settings, seed=seed, report=report)
-    labels, bars = _calibrated(model, data, coarse)
+    scores = scores_of(model, data, data.val)
+    labels, bars = _calibrated(scores, data, coarse)
+    if kind in coordinates.GENES:
+        bars |= _usual(scores, data, labels.temperature)
     head = _header(name, cells, data, parts, labels, config.to_json(settings), seed, report)
     return Fitted(model, head, _summary(data) | bars)
 
@@ -151,10 +155,13 @@ def scores_of(model: Model, data: LabelledData, rows: np.ndarray) -> np.ndarray:
 
 
 def _calibrated(
-    model: Model, data: LabelledData, coarse: dict[str, str]
+    scores: np.ndarray, data: LabelledData, coarse: dict[str, str]
 ) -> tuple[artifact.Labels, dict[str, np.ndarray]]:
-    """The temperature and how far to believe it; and how probable the true classes then are."""
-    scores, codes = scores_of(model, data, data.val), data.y(data.val)
+    """The temperature and how far to believe it; and how probable the true classes then are.
+
+    `scores` (validation cells, classes) are those of the model.
+    """
+    codes = data.y(data.val)
     found = calibration.temperature(scores, codes)
     before = calibration.reliability(calibration.softmax(scores), codes)
     after = calibration.reliability(calibration.softmax(scores, found), codes)
@@ -179,6 +186,19 @@ def _calibrated(
         summed = probability @ np.eye(len(names))[into]
         bars[conformal.COARSE] = conformal.scores(summed, into[codes])
     return labels, bars
+
+
+def _usual(scores: np.ndarray, data: LabelledData, temperature: float) -> dict[str, np.ndarray]:
+    """Profiles of the classes, and how far validation cells are from them; empty for too few."""
+    train = (data.cells_train[i : i + ROWS] for i in range(0, len(data.cells_train), ROWS))
+    probability = calibration.softmax(scores, temperature)
+    parts = [slice(i, i + AT_USE) for i in range(0, len(scores), AT_USE)]
+    found = novelty.fit(
+        ((data.x(rows), data.y(rows)) for rows in train),
+        ((data.x(data.val[part]), probability[part]) for part in parts),
+        (len(data.classes), len(data.inputs)),
+    )
+    return {} if found is None else found.save()
 
 
 def _summary(data: LabelledData) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from scgx.h5ad.arrays import rows_of
 from scgx.h5ad.cells import Cells
 from scgx.metrics._calls import Array, Calls
 
-LABEL, UNKNOWN, CONFIDENCE = "scgx_label", "scgx_unknown", "scgx_label_prob"
+LABEL, UNKNOWN, NOVELTY = "scgx_label", "scgx_unknown", "scgx_novelty"
 PROBABILITIES = "obsm/scgx_prob"
 ROWS = 16_384
 

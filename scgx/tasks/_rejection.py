@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from scgx.metrics._calls import Array
-from scgx.tasks._answers import FileAnswers, walk
+from scgx.tasks._answers import NOVELTY, FileAnswers, walk
 from scgx.tasks._scores import Extra
 
 COVERAGES = (0.25, 0.5, 0.75, 0.9, 0.95, 1.0)
@@ -31,10 +31,21 @@ def rejection(
     yield Extra("error of the surest cells", name, ("coverage", "cells", "p >=", "error"), rows)
     known = np.array([word in answers.classes for word in classes], dtype=bool)[truth]
     if known.any() and not known.all():
-        found = auroc(1 - confidence, ~known)
-        columns = ("cells of known types", "of unknown types", "auroc of 1 - p")
-        row = (int(known.sum()), int((~known).sum()), found)
-        yield Extra("telling unknown types apart", name, columns, (row,))
+        told = {"1 - p of the likeliest class": 1 - confidence}
+        if (novelty := _novelty(answers)) is not None:
+            told[NOVELTY] = novelty
+        cells = (int(known.sum()), int((~known).sum()))
+        columns = ("by", "cells of known types", "of unknown types", "auroc")
+        lines = tuple((word, *cells, auroc(values, ~known)) for word, values in told.items())
+        yield Extra("telling unknown types apart", name, columns, lines)
+
+
+def _novelty(answers: FileAnswers) -> Array | None:
+    """The novelty of the scored cells (n,); None where the file does not tell it of each."""
+    if (answers.rows < 0).any() or NOVELTY not in answers.cells.obs:
+        return None
+    found = answers.cells.obs.numbers(NOVELTY)[answers.rows]
+    return found if np.isfinite(found).all() else None
 
 
 def auroc(score: Array, positive: Array) -> float:

@@ -417,3 +417,22 @@ def test_groups_of_the_interval_can_be_named(scgx: Run, cells: Path, named: Path
     assert "groups of 'cell_type'" in facts["bootstrap"] or "cells" in facts["bootstrap"]
     assert set(facts["groups"]) <= set(anndata.read_h5ad(cells).obs["cell_type"])
     assert "no column" in scgx("score", cells, named, "--by", "donr", code=4).line()
+
+
+def test_types_that_never_trained_are_novel(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    held = str(sorted(set(anndata.read_h5ad(cells).obs["cell_type"]))[0])
+    scgx("sample", cells, "--where", f"cell_type!={held}", "-o", tmp_path / "some.h5ad")
+    scgx("train", "logistic", tmp_path / "some.h5ad", "--label", "cell_type", "-o", tmp_path / "m")
+    scgx("classify", tmp_path / "m", cells, "-o", tmp_path / "g.h5ad", "--reject-novel", "0.9")
+    obs = anndata.read_h5ad(tmp_path / "g.h5ad").obs
+    new = (obs["cell_type"] == held).to_numpy()
+    assert obs["scgx_novelty"][new].median() > obs["scgx_novelty"][~new].median()
+    assert obs["scgx_unknown"][new].mean() > obs["scgx_unknown"][~new].mean()
+    assert (obs["scgx_novelty"][obs["scgx_unknown"]].min()
+            > obs["scgx_novelty"][~obs["scgx_unknown"]].max())  # fmt: skip
+    facts = json.loads(scgx("score", cells, tmp_path / "g.h5ad", "--json").out)
+    (table,) = (one for one in facts["tables"] if one["name"] == "telling unknown types apart")
+    by = {row[0]: row[3] for row in table["rows"]}
+    assert by["scgx_novelty"] > 0.5
+    done = scgx("classify", tmp_path / "m", cells, "--reject-novel", "0.999", code=4)
+    assert "--reject-novel" in done.err and "is the most" in done.err

@@ -1,11 +1,13 @@
 """Errors among the surest cells, and AUROC of types that a guess does not know."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from scgx.h5ad.frame import Frame
 from scgx.metrics._calls import Calls
 from scgx.tasks._rejection import auroc, rejection
 
@@ -16,6 +18,17 @@ class Told:
 
     classes: tuple[str, ...]
     probability: np.ndarray | None
+    novelty: np.ndarray | None = None
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.arange(len(self.probability))
+
+    @property
+    def cells(self) -> SimpleNamespace:
+        obs = Frame(np.array([f"c{i}" for i in self.rows], dtype=object))
+        told = self.novelty is not None
+        return SimpleNamespace(obs=obs.with_column("scgx_novelty", self.novelty) if told else obs)
 
     def calls(self, truth, parts, place, rows) -> Calls:
         if self.probability is None:
@@ -39,7 +52,10 @@ def test_errors_are_those_of_the_surest_and_unknown_types_are_positives() -> Non
     assert rows[0.25] == (1, 0.9, 0.0)
     assert rows[0.5] == (2, 0.8, 0.5)
     assert rows[1.0] == (4, 0.6, 0.5)
-    assert unknown.rows == ((3, 1, 1.0),)
+    assert unknown.rows == (("1 - p of the likeliest class", 3, 1, 1.0),)
+    told = Told(("a", "b"), probability, np.array([0.1, 3.0, 0.2, 2.0]))
+    _, unknown = rejection("m", told, truth, ("a", "b", "c"))
+    assert unknown.rows[1] == ("scgx_novelty", 3, 1, 2 / 3)
 
 
 def test_without_unknown_types_or_probabilities_nothing_is_said_of_them() -> None:
