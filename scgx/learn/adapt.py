@@ -18,10 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import sparse
 
 from scgx.learn.calibration import softmax
 from scgx.learn.lsi import Lsi
+from scgx.learn.multinomial import balanced, regress
 from scgx.learn.vote import averaged, nearest
 
 RANK = 15  # components
@@ -60,7 +61,8 @@ def adapted(
         chosen = teachers(around, called)
         if len(np.unique(called[chosen])) < 2:
             return probability
-        taught = _taught(components[chosen], called[chosen], probability.shape[1])
+        weight = balanced(called[chosen], probability.shape[1])
+        taught = regress(components[chosen], called[chosen], weight, probability.shape[1])
         own = softmax(components @ taught[:-1] + taught[-1])
         now = softmax((prior + np.log(own + LEAST)) / 2)
     return ((now + averaged(now, near)) / 2).astype(np.float32)
@@ -91,33 +93,3 @@ def own_components(
     made = np.concatenate([lsi.transform(block) for block in blocks(np.arange(n))])
     spread = made.std(axis=0, dtype=np.float64).max(initial=0)
     return made.astype(np.float64) / spread if spread > 0 else None
-
-
-def _taught(x: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
-    """Multinomial logistic regression with a unit ridge, balanced: (rank + 1, classes).
-
-    A class without cells gets an intercept that makes it impossible.
-    """
-    counts = np.bincount(y, minlength=classes)
-    known = counts > 0
-    weight = (len(y) / (known.sum() * np.maximum(counts, 1)))[y]
-    truth = np.zeros((len(y), classes))
-    truth[np.arange(len(y)), y] = 1
-    shape = (x.shape[1] + 1, classes)
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        theta = flat.reshape(shape)
-        scores = x @ theta[:-1] + theta[-1] + np.where(known, 0, -50)
-        p = softmax(scores)
-        own = np.maximum(p[np.arange(len(y)), y], 1e-300)
-        total = -(weight * np.log(own)).sum() + 0.5 * (theta[:-1] ** 2).sum()
-        slope = (p - truth) * weight[:, None]
-        steep = np.concatenate([x.T @ slope + theta[:-1], slope.sum(axis=0, keepdims=True)])
-        return total / len(y), steep.ravel() / len(y)
-
-    options = {"maxiter": 300, "gtol": 1e-5}
-    start = np.zeros(shape).ravel()
-    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
-    taught = found.x.reshape(shape).copy()
-    taught[-1, ~known] -= 50
-    return taught

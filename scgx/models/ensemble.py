@@ -4,7 +4,7 @@ Each member is fitted as it would be alone, and its scores are divided by its ow
 -log p on validation rows), so that neither shouts the other down; then logarithms of probabilities are
 averaged. The discriminant finds rare classes and has the larger share; trees tell neighbours apart.
 Into another study trees alone go further: `linear=0`, and several `forests` for less noise. Of the
-copies that `train --augment` makes each forest learns from its own share (docs/decisions/classifiers.md).
+copies that `train --augment` makes each forest learns from its share (docs/decisions/classifiers.md).
 """
 
 from collections.abc import Iterator, Mapping
