@@ -25,6 +25,10 @@ def generate(
     like: Annotated[
         str | None, typer.Option("--like", metavar="FILE", help="the conditions of its cells")
     ] = None,
+    cells: Annotated[
+        str | None,
+        typer.Option("--cells", metavar="FILE", help="its cells, as they would be --condition"),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="TSV", help="cells, or with --n shares, of conditions"),
@@ -49,7 +53,9 @@ def generate(
     X holds counts of the features that it was trained on; obs the label and the other conditions.
     What is not said of a condition is drawn as it goes with the label in training. Combinations that
     no training cell had are marked in obs["scgx_unseen"]. The table of --weights has conditions as
-    columns and then `n`, or `weight` together with --n. The same seed gives the same cells.
+    columns and then `n`, or `weight` together with --n. --cells asks what the cells of a file would
+    be like if one condition were another: each keeps its depth and what else it is, and
+    obs["scgx_source"] names it. The same seed gives the same cells.
 
     Example:
     scgx train nb demo.h5ad --label cell_type -o nb.scgx && scgx generate nb.scgx --n 90 -o a.h5ad
@@ -58,25 +64,27 @@ def generate(
 
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
-    ways = {"--per-class": per_class, "--like": like, "--weights": weights}
-    given = [name for name, value in ways.items() if value is not None]
-    if len(given) > 1 or (n is not None and given and weights is None):
-        both = [*given, "--n"] if n is not None else given
+    ways = {"--per-class": per_class, "--like": like, "--weights": weights, "--cells": cells}
+    named = [name for name, value in ways.items() if value is not None]
+    if len(named) > 1 or (n is not None and named and weights is None):
+        both = [*named, "--n"] if n is not None else named
         raise UsageError(
             f"{' and '.join(both[:2])} each say how many cells", fix="name one of them"
         )
-    if not given and n is None:
-        raise UsageError(
-            "how many cells?", fix="--per-class N, --n N, --like FILE or --weights TSV"
-        )
+    if cells is not None and library_size != "empirical":
+        raise UsageError("--cells keep their depth", fix="leave --library-size out")
+    if not named and n is None:
+        raise UsageError("how many cells?", fix="--per-class, --n, --like, --weights or --cells")
     from_file = library_size != "empirical" and not library_size.startswith("fixed:")
     deep_from = library_size if from_file else None
-    if [model, like, deep_from].count("-") > 1:
+    if [model, like, cells, deep_from].count("-") > 1:
         raise UsageError("only one of the files can be stdin", fix="name the others by path")
-    streams.apart(output, model, *(name for name in (like, deep_from, weights) if name is not None))
+    read = (like, cells, deep_from, weights)
+    streams.apart(output, model, *(name for name in read if name is not None))
     with ExitStack() as stack:
         trained = stack.enter_context(streams.source(model))
-        mixed_src = None if like is None else stack.enter_context(streams.source(like))
+        mixed_from = cells if like is None else like
+        mixed_src = None if mixed_from is None else stack.enter_context(streams.source(mixed_from))
         deep_src = None if deep_from is None else stack.enter_context(streams.source(deep_from))
         dst = stack.enter_context(streams.sink(output))
         from scgx.learn.threads import limit
@@ -84,25 +92,30 @@ def generate(
         limit(threads)
         from scgx.h5ad.history import Input, Origin
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import artifact, generation, wanted
+        from scgx.learn import artifact, generation, transfer, wanted
 
         wish = wanted.Wanted(per_class, n, wanted.parse_conditions(condition or []))
         fixed = generation.fixed_depth(library_size)
         found = artifact.read(trained.path, trained.name)
         about = wanted.conditions_of(found)
+        given = None
         inputs: list[Input] = [Origin.of(trained.path, trained.name)]
         if mixed_src is not None:
-            cells = open_cells(mixed_src.path, name=mixed_src.name, memory=budget)
-            inputs.append(mixed := stack.enter_context(cells))
-            codes = wanted.like(about, mixed, wish)
+            file = open_cells(mixed_src.path, name=mixed_src.name, memory=budget)
+            inputs.append(mixed := stack.enter_context(file))
+            if cells is not None:
+                given = transfer.given(found, mixed, wish.fixed)
+                codes = wanted.switched(about, given.codes, wish)
+            else:
+                codes = wanted.like(about, mixed, wish)
         elif weights is not None:
             codes = wanted.from_table(about, weights, wish)
         else:
             codes = wanted.by_number(about, wish)
         depths = None if fixed is None else generation.equal_depths(fixed)
         if deep_src is not None:
-            cells = open_cells(deep_src.path, name=deep_src.name, memory=budget)
-            inputs.append(deep := stack.enter_context(cells))
+            file = open_cells(deep_src.path, name=deep_src.name, memory=budget)
+            inputs.append(deep := stack.enter_context(file))
             depths = generation.depths_of(found, deep)
-        order = generation.Order(codes, depths, seed, budget, history)
+        order = generation.Order(codes, depths, seed, budget, history, given)
         generation.write(found, order, dst.path, inputs)

@@ -7,7 +7,7 @@ What a block holds depends on the seed, its number and the conditions of its cel
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from scgx.learn.artifact import Artifact
 from scgx.learn.conditions import Conditions
 from scgx.learn.convert import choose
 from scgx.learn.library import Library
-from scgx.learn.model import Generates
+from scgx.learn.model import Generates, Transfers
 from scgx.learn.prediction import var_of
 from scgx.learn.train import restore
+from scgx.learn.transfer import Given
 from scgx.learn.wanted import conditions_of, require_memory, tell_unseen
 from scgx.progress import bar, say
 
@@ -46,6 +47,7 @@ class Order:
     seed: int
     memory: int
     history: bool = True
+    given: Given | None = None  # cells that `codes` are other conditions of
 
 
 def write(found: Artifact, order: Order, path: Path, inputs: list[Input]) -> None:
@@ -54,17 +56,33 @@ def write(found: Artifact, order: Order, path: Path, inputs: list[Input]) -> Non
     require_memory(order.codes, order.memory)
     unseen = tell_unseen(about, order.codes)
     model = restore(found)
-    if not isinstance(model, Generates):
-        raise DataError("this model never generates cells", file=found.name)
+    able = Generates if order.given is None else Transfers
+    if not isinstance(model, able):
+        raise DataError(
+            f"model {header.model!r} cannot say what a cell would be like elsewhere",
+            fix="cvae can; or leave --cells out",
+            file=found.name,
+        )
     n, width = len(order.codes), len(header.outputs.names)
     rows = max(16, min(ROWS, _ELEMENTS // max(width, 1)))
 
-    def made(start: int) -> sparse.csr_array:
+    def items() -> Iterator[tuple[int, sparse.csr_array | None]]:
+        for start in range(0, n, rows):
+            x = order.given and order.given.counts(start, min(start + rows, n))
+            yield start, x
+
+    def made(item: tuple[int, sparse.csr_array | None]) -> sparse.csr_array:
+        start, x = item
         codes = order.codes[start : start + rows]
         rng = np.random.default_rng([order.seed, start])
-        whole = np.concatenate([codes, np.repeat(codes[-1:], rows - len(codes), axis=0)])
-        depth = order.depths(whole, rng) if order.depths is not None else None
+        whole = _padded(codes, rows)
         try:
+            if order.given is not None and x is not None and isinstance(model, Transfers):
+                before = _padded(order.given.codes[start : start + rows], rows)
+                x = sparse.csr_array(x[np.minimum(np.arange(rows), len(codes) - 1)])
+                return model.transfer(x, (before, whole), rng)[: len(codes)]
+            depth = order.depths(whole, rng) if order.depths is not None else None
+            assert isinstance(model, Generates)
             return model.generate(whole, depth, rng)[: len(codes)]
         except (IndexError, ValueError) as error:
             what = f"its weights do not fit its features: {error}"
@@ -72,11 +90,13 @@ def write(found: Artifact, order: Order, path: Path, inputs: list[Input]) -> Non
 
     with create(path) as out:
         with out.matrix("X", width, np.int32) as append, bar("generate", n) as advance:
-            for block in side_by_side(made, range(0, n, rows)):
+            for block in side_by_side(made, items()):
                 append(block)
                 advance(block.shape[0])
         names = np.array([f"synth-{i}" for i in range(n)], dtype=object)
         table = about.frame(order.codes, names)
+        if order.given is not None:
+            table = table.with_column("scgx_source", order.given.names)
         if len(about.columns) > 1:
             table = table.with_column("scgx_unseen", unseen)
         out.frame("obs", table)
@@ -87,6 +107,11 @@ def write(found: Artifact, order: Order, path: Path, inputs: list[Input]) -> Non
             out, inputs, seed=order.seed, units=units, keep=order.history, before=header.history
         )
     say(f"{n:,} cells, {width:,} {header.outputs.modality} features in counts")
+
+
+def _padded(codes: np.ndarray, rows: int) -> np.ndarray:
+    """As many rows as every block has, the last one again and again."""
+    return np.concatenate([codes, np.repeat(codes[-1:], rows - len(codes), axis=0)])
 
 
 def _describe(out: Writer, found: Artifact, about: Conditions) -> None:

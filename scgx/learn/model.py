@@ -90,6 +90,20 @@ class Generates(Protocol):
         ...
 
 
+@runtime_checkable
+class Transfers(Protocol):
+    """A generator that can say what a cell would be like under other conditions."""
+
+    def transfer(
+        self,
+        x: sparse.csr_array,
+        codes: tuple[np.ndarray, np.ndarray],
+        rng: np.random.Generator,
+    ) -> sparse.csr_array:
+        """CSR int32 (n, features) of counts x; `codes` are the conditions they have, and those."""
+        ...
+
+
 class Why(NamedTuple):
     """What speaks for each class: float (features, classes), and what these numbers are."""
 

@@ -116,6 +116,14 @@ def like(about: Conditions, cells: Cells, wish: Wanted) -> np.ndarray:
     return codes[whole]
 
 
+def switched(about: Conditions, codes: np.ndarray, wish: Wanted) -> np.ndarray:
+    """The same rows of codes with what is fixed put into them."""
+    made = codes.copy()
+    for column, code in _fixed(about, wish).items():
+        made[:, column] = code
+    return made
+
+
 def from_table(about: Conditions, path: Path, wish: Wanted) -> np.ndarray:
     """A table: conditions as columns, and how many cells of each, or with --n what each weighs."""
     try:

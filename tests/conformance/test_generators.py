@@ -154,6 +154,51 @@ def test_cells_like_those_of_a_file(name, fitted, small: Path, tmp_path: Path) -
     assert made.obs.strings("cell_type").tolist() == words
 
 
+TRANSFERS = [n for n in NAMES if hasattr(registry.load("models", n).Model, "transfer")]
+
+
+def test_a_model_that_cannot_tell_what_would_be_refuses(
+    fitted, small: Path, tmp_path: Path
+) -> None:
+    condition = ["cell_type=excitatory"]
+    with pytest.raises(DataError, match="cvae can"):
+        generate(fitted("nb"), tmp_path / "m.h5ad", cells=str(small), condition=condition)
+    with pytest.raises(UsageError, match="what should be different"):
+        generate(fitted("nb"), tmp_path / "m.h5ad", cells=str(small))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_cells_as_they_would_be_under_another_condition(
+    name, telling: Path, tmp_path: Path
+) -> None:
+    """A treatment that raises ten genes raises them in the cells of a file, and leaves the others."""
+    rng = np.random.default_rng(0)
+
+    def treat(table: Table) -> Table:
+        treated = rng.random(len(table.X)) < 0.5
+        X = table.X.copy()
+        X[np.ix_(treated, np.arange(10))] *= 3
+        words = np.where(treated, "stim", "ctrl").astype(object)
+        return Table(X, table.obs.with_column("treatment", words), table.var)
+
+    cells = rewrite(telling, tmp_path / "treated.h5ad", treat)
+    model = train(name, cells, tmp_path / "two.scgx", condition=["treatment"], epochs=30)
+    table = read(cells)
+    made = generate(model, tmp_path / "m.h5ad", cells=str(cells), condition=["treatment=stim"])
+    assert made.obs.strings("scgx_source").tolist() == table.obs.index.tolist()
+    assert made.obs.strings("cell_type").tolist() == table.obs.strings("cell_type").tolist()
+    assert set(made.obs.strings("treatment")) == {"stim"}
+    place = {gene: i for i, gene in enumerate(made.var.index)}
+    raised = [place[gene] for gene in table.var.index[:10] if gene in place]
+    before = table.obs.strings("treatment") == "ctrl"
+    share = made.X[:, raised].sum(axis=1) / made.X.sum(axis=1)
+    genes = table.var.strings("feature_types") == "Gene Expression"
+    real = table.X[:, :10].sum(axis=1) / table.X[:, genes].sum(axis=1)
+    assert share[before].mean() == pytest.approx(real[~before].mean(), abs=0.05)
+    assert real[before].mean() < real[~before].mean() - 0.15
+
+
 @every
 def test_other_units_are_refused(name, small: Path, tmp_path: Path) -> None:
     def standardise(table: Table) -> Table:
