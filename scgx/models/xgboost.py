@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ MEMBER = "trees.json"
 PER_VALUE = 16  # bytes of a value that is not zero, as bins by row and by column
 PER_SCORE = 16  # bytes of a cell and class: gradients, scores
 PER_BIN = 16  # bytes of a bin of a feature in the histogram of a node
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux within Windows
 HIDDEN = 0.9  # share of the genes that augmented copies lack at most: to a tree, absent is zero
 
 
@@ -182,9 +184,10 @@ def _place(data: LabelledData, config: Config) -> _Place:
 
     DataError where the budget does not hold what every round needs.
     """
-    from scgx.learn.loop import require_device
+    if config.device not in ("auto", "cpu"):
+        from scgx.learn.loop import require_device
 
-    require_device(config.device)
+        require_device(config.device)
     features, rows = len(data.lens.panel.chosen), len(data.train)
     scores = PER_SCORE * rows * len(data.classes)
     histograms = PER_BIN * features * config.bins * 2 ** min(config.depth - 1, 16)
@@ -202,6 +205,9 @@ def _place(data: LabelledData, config: Config) -> _Place:
 
 
 def _has_cuda() -> bool:
+    """Is there a GPU that can be used? Torch knows, and takes long to load where there is no driver."""
+    if not any(Path(driver).exists() for driver in DRIVERS):
+        return False
     import torch
 
     return torch.cuda.is_available()
