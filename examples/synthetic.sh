@@ -9,14 +9,14 @@
 # per class, macro and micro, for fine types and, with MAP, for coarse ones.
 #
 # Settings: LABEL (column of types), MAP (a table: fine type, tab, coarse type), BY (a column of donors that
-# the split keeps whole; else cells are split at random, by type), MODEL (generator: copula, nb,
+# the split keeps whole; else cells are split at random, by type), MODEL (generator: cvae, copula, nb,
 # resample), GENES (how many), PER_CLASS (synthetic cells of each type), LEAST (cells a gene is seen in),
 # SAMPLE (cells of a type that are scored at most), SET (options of train, as --set epochs=20).
 set -euo pipefail
 
 out=${1:-synthetic-out}
 label=${LABEL:-celltype_annotation}
-model=${MODEL:-copula}
+model=${MODEL:-cvae}
 mkdir -p "$out"
 map=()
 [[ -z ${MAP-} ]] || map=(--label-map "$MAP")

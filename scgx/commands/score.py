@@ -91,7 +91,8 @@ def score(
     Cells and features pair by name. The trivial baselines come from the training rows of TRUTH, else
     from what the guess carries, else from --train. The last lines say whether a guess beats the best
     baseline. Intervals draw whole groups: those of the split, or of --by. --leak-check fits a logistic
-    regression twice, on the split of TRUTH and on a random one of the same sizes.
+    regression twice, on the split of TRUTH and on a random one of the same sizes. Synthetic cells
+    are compared as sets: what they teach, how real they look, whether they are copies.
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -

@@ -38,7 +38,7 @@ Array = np.ndarray
 
 
 class Rows(NamedTuple):
-    """Rows of the truth per part, and the part and group of each; -1 is no class."""
+    """Rows of the truth in each part, and codes of the classes of all rows; -1 is no class."""
 
     train: Array
     val: Array
@@ -183,7 +183,7 @@ def _ground(ask: Request) -> _Ground:
     place = {name: code for code, name in enumerate(classes)}
     codes = np.array([place.get(word, -1) for word in words], dtype=np.int64)
     rows = Rows(split.train, np.flatnonzero(part == "val"), split.test[~seen], codes)
-    genes, source, others = _sources(ask)
+    genes, source, others = _sources(ask, len(classes))
     chosen = [_some(ask, truth, codes, part_rows) for part_rows in rows[:3]]
     train, val, test = (
         _sampled.cell_set(source.read(some), codes[some]) if len(some) else None for some in chosen
@@ -234,7 +234,7 @@ def _classes(words: Array, train: Array, test: Array, notes: list[str]) -> tuple
     return kept
 
 
-def _sources(ask: Request) -> tuple[Array, Source, list[Source]]:
+def _sources(ask: Request, n_classes: int) -> tuple[Array, Source, list[Source]]:
     """The genes that all files have, sorted by name, and where the counts of each file are."""
     truth = ask.truth
     kind = _modality(truth)
@@ -257,8 +257,11 @@ def _sources(ask: Request) -> tuple[Array, Source, list[Source]]:
     genes = np.array(sorted(shared), dtype=object)
     others = [Source(g, "X", _pairing.find(g.var_names, genes)) for g in ask.guesses]
     source = Source(truth, counts_key(truth, kind), _pairing.find(truth.var_names, genes))
-    parts = [(source, min(truth.n_obs, 3 * ask.sample * 20))]
-    parts += [(other, min(other.cells.n_obs, ask.sample * 20)) for other in others]
+    most = ask.sample * n_classes
+    parts = [(source, min(truth.n_obs, 3 * most))]
+    parts += [(other, min(other.cells.n_obs, most)) for other in others]
+    largest = max((other.cells.n_obs for other in others), default=0)
+    parts += [(source, min(largest, most))] * len({*BESIDE, *ask.baselines})
     _sampled.check_room(parts, ask.memory)
     return genes, source, others
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
-from support.processes import Zygote
+from support.processes import shell
 
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.names import hash_names
@@ -69,16 +69,17 @@ FACTS = {
 
 
 @pytest.fixture(scope="module")
-def told(forked: Zygote, tmp_path_factory: pytest.TempPathFactory):
+def told(tmp_path_factory: pytest.TempPathFactory):
     """One run with everything: files, stdout, tables."""
     folder = tmp_path_factory.mktemp("generation")
     real_cells().write(folder / "real.h5ad")
     replace(drawn(5, 360, "s"), scgx=FACTS).write(folder / "made.h5ad")
     (folder / "map.tsv").write_text("T1\tT\nT2\tT\nB\tB\n")
-    done = forked(
-        "score", "real.h5ad", "made.h5ad", "--label-map", "map.tsv", "--sample", 80,
-        "--table", "t.tsv", "--plot", "p.svg", "--json", cwd=folder,
-    )  # fmt: skip
+    line = (
+        "scgx score real.h5ad made.h5ad --label-map map.tsv --sample 80"
+        " --table t.tsv --plot p.svg --json"
+    )
+    done = shell(line, cwd=folder)
     assert done.code == 0, done.err
     return folder, json.loads(done.out), done.err
 
