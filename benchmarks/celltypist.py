@@ -6,7 +6,8 @@
 SORTED are the sorted cells of Zheng 2017, BLOOD the controls of Kang 2018 (counts, Ensembl ids, which
 the GTF gives symbols). Two tasks: all of SORTED to cells of BLOOD of the same classes, and the other
 donors of BLOOD to one. `--peer` is a Python that has CellTypist (it needs scikit-learn below 1.8);
-counts go to it as its tutorial says: ten thousand per cell, log1p, symbols. Each way is one fresh
+counts go to it as its tutorial says: ten thousand per cell, log1p, symbols; where it says so, both
+files with the genes that they share, which is our --panel. Each way is one fresh
 process for training and one for use, theirs is one for both; seconds (wall, and of CPU, which other
 work on the machine does not change much) are their sum, memory the larger peak.
 Accuracy, mean F1 over classes and calibration error (15 bins) are counted here for all alike.
@@ -33,17 +34,23 @@ BINS = 15
 PEER = """
 import sys
 import anndata, celltypist, scanpy
-train, test, out, label, selection, voting = sys.argv[1:]
-def ready(path):
+train, test, out, label, shared, selection, voting = sys.argv[1:]
+def named(path):
     cells = anndata.read_h5ad(path)
     if "gene_name" in cells.var:
         known = cells.var["gene_name"].notna().to_numpy()
         cells = cells[:, known].copy()
         cells.var_names = cells.var["gene_name"].astype(str).to_numpy()
     cells.var_names_make_unique()
+    return cells
+def ready(cells):
     scanpy.pp.normalize_total(cells, target_sum=1e4)
     scanpy.pp.log1p(cells)
     return cells
+train, test = named(train), named(test)
+if shared == "1":
+    both = train.var_names.intersection(test.var_names)
+    train, test = train[:, both].copy(), test[:, both].copy()
 model = celltypist.train(ready(train), labels=label, feature_selection=selection == "1", n_jobs=2)
 found = celltypist.annotate(ready(test), model=model, majority_voting=voting == "1")
 column = "majority_voting" if voting == "1" else "predicted_labels"
@@ -114,9 +121,13 @@ def ways(task: Task, options: argparse.Namespace, folder: Path) -> Iterator[Way]
             yield Way(title, [scgx(*words, *panel, "-o", model), use])
     if options.peer:
         for title, flags in {
-            "celltypist": "00", "celltypist, feature selection": "10",
-            "celltypist, majority voting": "01",
-        }.items():  # fmt: skip
+            "celltypist": "000",
+            "celltypist, shared genes": "100",
+            "celltypist, feature selection": "110",
+            "celltypist, majority voting": "101",
+        }.items():
+            if title.endswith("shared genes") and not task.across:
+                continue
             words = [str(task.train), str(task.test), str(out), options.label, *flags]
             yield Way(title, [[options.peer, "-W", "ignore", "-c", PEER, *words]])
 

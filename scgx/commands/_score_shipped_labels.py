@@ -26,15 +26,21 @@ def fitter(ask: Ask) -> Callable[[str, np.ndarray, str], Answers]:
     def fitted(
         name: str, rows: np.ndarray, column: str, *, parts: np.ndarray | None = None
     ) -> Answers:
-        cells = (ask.train or ask.truth) if parts is None else _dealt(ask.truth, parts)
+        if parts is not None:
+            with progress.hushed():
+                return answered(name, rows, column, _dealt(ask.truth, parts))
+        cells = ask.train or ask.truth
         if not learns_labels(registry.load("models", name)):
             raise UsageError(f"--baseline {name} learns no labels", fix="logistic, xgboost, knn do")
-        if parts is None and ask.train is None and "split" not in cells.obs:
+        if ask.train is None and "split" not in cells.obs:
             raise DataError(
                 f"--baseline {name} needs training rows",
                 fix="scgx split the truth, or name --train FILE",
                 file=cells.name,
             )
+        return answered(name, rows, column, cells)
+
+    def answered(name: str, rows: np.ndarray, column: str, cells: Cells) -> Answers:
         settings = settings_of(
             name, [], None, covariates=None, epochs=None, device="auto", labels=True
         )

@@ -149,8 +149,8 @@ def lens_for(found: Artifact, cells: Cells, min_overlap: float) -> Lens:
     seen = find(panel, cells.var, here)
     if seen.n < max(1, min_overlap * len(panel)):
         raise DataError(
-            f"has {seen.n:,} of the model's {len(panel):,} {panel.modality} features"
-            f" ({cells.var_names[here[0]]!r} here, {panel.names.names[0]!r} there)",
+            f"has {seen.n:,} of the model's {len(panel):,} {panel.modality} features:"
+            f" {cells.var_names[here[0]]} here, {panel.names.names[0]} there",
             fix=_mend(panel, cells, seen, here),
             file=cells.name,
         )
@@ -162,6 +162,11 @@ def lens_for(found: Artifact, cells: Cells, min_overlap: float) -> Lens:
         f"{seen.n:,} of {len(panel):,} {panel.modality} features of the model are here{how};"
         f" it looks at {used:,} of {len(panel.chosen):,}"
     )
+    if seen.n < len(panel) / 2:
+        say(
+            "a model of the genes that both have would be better:"
+            f" scgx train {header.model} TRAINING --panel {cells.name}"
+        )
     if panel.modality in coordinates.GENES:
         say(f"{lens.conversion.words}, depth from the {seen.n:,} shared features")
     return lens
@@ -172,8 +177,8 @@ def _mend(panel: Panel, cells: Cells, seen: Found, here: np.ndarray) -> str:
     ids_here = _share_of_ids(cells.var_names[here]) > 0.5
     ids_there = _share_of_ids(panel.names.names) > 0.5
     if ids_here != ids_there:
-        side = "this file" if ids_here else "the training file"
-        return f"{side} has ids and no symbols: scgx annotate-coords adds gene_name"
+        side = "here" if ids_here else "in the training file"
+        return f"no symbols {side}: scgx annotate-coords adds them"
     if seen.n and len(here) < len(panel) / 2:
         return f"the file has {len(here):,}; --min-overlap lowers the bar"
     return "same species and kind of names? --min-overlap lowers the bar"

@@ -138,6 +138,7 @@ def _leaks(ask: Request, ground: _Ground) -> tuple[Extra, ...]:
         return ()
     if ask.fitted is None:
         raise UsageError("--leak-check cannot fit a model here")
+    ask.say("leak check: fits logistic on the split, and on a random one of the same sizes")
     table, meaning = leaks(
         ask.truth, ground.column, ground.split.by, ground.rows, fitted=ask.fitted, seed=ask.seed
     )
