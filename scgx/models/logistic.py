@@ -36,10 +36,9 @@ class Config:
 
 
 class _Part(NamedTuple):
-    """Some training rows: inputs, their transpose, classes and weights."""
+    """Some training rows: inputs, classes and weights."""
 
     x: sparse.csr_array
-    xt: sparse.csr_array
     y: np.ndarray
     weight: np.ndarray
 
@@ -69,9 +68,9 @@ def _source(data: LabelledData, scale: np.ndarray) -> Callable[[], Iterator[_Par
 
     def made(rows: np.ndarray) -> _Part:
         x = data.x(rows)
-        values = (x.data * scale[x.indices]).astype(np.float32)
-        x = sparse.csr_array((values, x.indices, x.indptr), shape=x.shape)
-        return _Part(x, sparse.csr_array(x.T), data.y(rows), data.weight(rows))
+        if not np.all(scale == 1):
+            np.multiply(x.data, scale[x.indices], out=x.data, casting="unsafe")
+        return _Part(x, data.y(rows), data.weight(rows))
 
     pieces = [data.train[part] for part in parts(len(data.train), ROWS)]
     if data.held is None:
@@ -143,6 +142,6 @@ def _loss(
         logits /= sums
         logits[every, part.y] -= 1
         logits *= part.weight[:, None]
-        steep += part.xt @ logits
+        steep += part.x.T @ logits
         free += logits.sum(axis=0, dtype=np.float64)
     return total, steep, free
