@@ -35,6 +35,7 @@ def main() -> None:
         "loaders": ["loaders.py", "--cells", str(cells), *repeats, *peer],
         "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats, *peer],
         "h5ad and Matrix Market, turned": ["turning.py", "--cells", str(cells), *repeats],
+        "classifiers": ["classifiers.py", "--cells", str(cells)],
         "annotation": ["annotation.py", "--genes", str(genes), *repeats],
     }.items():
         print(f"\n== {title}", flush=True)
