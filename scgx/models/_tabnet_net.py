@@ -244,7 +244,7 @@ def train(
 ) -> History:
     """Weighted cross entropy with smoothed labels and the entropy of masks, by the torch loop.
 
-    Validation rows judge by the squared error of probabilities, which is bounded: by cross entropy a few
+    Validation rows judge by the squared error of probabilities, which is bounded: by cross entropy few
     cells of rare classes, called wrongly and surely, would stop it long before it is at its best.
     """
 

@@ -44,14 +44,14 @@ class Config:
     momentum: float = knob(0.05, least=1e-6, most=1)  # how fast the norms for use follow
     pretrain: int = 0  # epochs of filling in hidden genes before labels are seen
     masked: float = knob(0.2, least=0.01, most=0.99)  # share of genes hidden while pre-training
-    hide: float = knob(0.0, most=0.99)  # share of genes that are hidden from each training cell
+    hide: float = knob(0.2, most=0.99)  # share of genes that are hidden from each training cell
     scale: Literal["one", "each"] = "one"  # deviation that genes are divided by: shared, or its own
     smoothing: float = knob(0.1, most=0.99)  # of a label that goes to the other classes
-    epochs: int = knob(20, least=1)  # at most so many passes over the training rows
+    epochs: int = knob(30, least=1)  # at most so many passes over the training rows
     batch_size: int = knob(128, least=1)  # cells per step; fewer where cells are few
     lr: float = knob(0.01, least=1e-9, most=1)  # highest learning rate; climbs, then falls
     weight_decay: float = 0.01  # of AdamW
-    patience: int = knob(10, least=1)  # epochs without a better validation loss before stopping
+    patience: int = knob(30, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
 
 
