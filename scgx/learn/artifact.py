@@ -134,6 +134,8 @@ def write(
     payload = {"summary.safetensors": pack_arrays(summary), **members}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in payload.items()}
     described = asdict(header) | {"members": hashes}
+    if not header.conditions:
+        del described["conditions"]  # versions that know no generators read all other models
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         head = json.dumps(described, sort_keys=True, indent=1).encode()
         for name, data in {HEADER: head, **payload}.items():

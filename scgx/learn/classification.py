@@ -55,8 +55,13 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
     grouping = Grouping.of(found, coarse=wish.coarse)
     if wish.vote not in (None, NEIGHBOURS):
         cells.obs.strings(str(wish.vote))  # refuses an unknown one, and names the nearest
+    least = None
+    if wish.coverage is not None:
+        least = conformal.bar_of(found.summary, wish.coverage, coarse=wish.coarse, name=found.name)
     classifier = opened(found, cells, wish.min_overlap)
-    rules = _rules(found, classifier, wish)
+    rules = Rules(wish.top, wish.reject or 0, least, _novel(found, classifier, wish))
+    if least is not None:
+        say(f"sets of classes: those above {least:.3f}, {wish.coverage:.0%} of validation cells")
     rows = np.arange(cells.n_obs)
     own: list[np.ndarray] = []
     with create(dst.path, like=None if dst.piped else cells) as out:
@@ -97,22 +102,17 @@ def _tell_of_novelty(classifier: Classifier, calls: Calls) -> None:
         )
 
 
-def _rules(found: Artifact, classifier: Classifier, wish: Wish) -> Rules:
-    """The bars of coverage and of novelty are in the model file."""
-    novel = None
-    if wish.reject_novel is not None:
-        if classifier.novelty is None:
-            raise DataError(
-                "knows no novelty (genes, and 20 validation cells, are needed)",
-                fix="train it again, or --reject P",
-                file=found.name,
-            )
-        novel = classifier.novelty.bar(wish.reject_novel, found.name)
-    if wish.coverage is None:
-        return Rules(wish.top, wish.reject or 0, novel=novel)
-    least = conformal.bar_of(found.summary, wish.coverage, coarse=wish.coarse, name=found.name)
-    say(f"sets of classes: those above {least:.3f}, {wish.coverage:.0%} of validation cells")
-    return Rules(wish.top, wish.reject or 0, least, novel)
+def _novel(found: Artifact, classifier: Classifier, wish: Wish) -> float | None:
+    """The novelty above which a cell is of no known class, if that is asked for."""
+    if wish.reject_novel is None:
+        return None
+    if classifier.novelty is None:
+        raise DataError(
+            "knows no novelty (genes, and 20 validation cells, are needed)",
+            fix="train it again, or --reject P",
+            file=found.name,
+        )
+    return classifier.novelty.bar(wish.reject_novel, found.name)
 
 
 def _answers(
