@@ -95,7 +95,7 @@ def test_a_file_that_says_nothing_or_lacks_nothing_costs_nothing(pair, tmp_path)
 def test_a_table_that_does_not_fit_is_refused(pair, tmp_path):
     for change, error, words in (
         (lambda a: a.obs.drop(columns="dataset", inplace=True), DataError, "is gone"),
-        (lambda a: a.obs.__setitem__("dataset", "three"), DataError, "'three'"),
+        (lambda a: setattr(a, "obs", a.obs.assign(dataset="three")), DataError, "'three'"),
         (lambda a: a.varm.__setitem__("measured", KNOWN[:, :1]), InputError, "of 2 datasets"),
     ):
         made = anndata.read_h5ad(pair[0])
