@@ -111,6 +111,7 @@ def compare(
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, (command, source) in commands.items():
+            Path(command[-1]).unlink(missing_ok=True)  # to free an old file takes time of its own
             found[name].append(measure(list(command), source))
     outputs = [Path(command[-1]) for command, _ in commands.values()]
     for other in outputs[1:]:
