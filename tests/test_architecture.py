@@ -233,6 +233,15 @@ def test_what_must_not_stand_in_the_code() -> None:
     assert not found, "\n".join(found)
 
 
+# folders, threads and addresses that a user sets for all commands; a setting of one is an option of it
+ENVIRONMENT = {"cli.py", "h5ad/streams.py", "learn/threads.py", "metrics/_forest.py"}
+
+
+def test_the_environment_sets_no_knob() -> None:
+    readers = {n for n in NAMES if "os.environ" in (PACKAGE / n).read_text("utf-8")}
+    assert {name for name in readers if not name.startswith("datasets/_")} == ENVIRONMENT
+
+
 LOADED = """
 import json, sys
 from scgx import cli

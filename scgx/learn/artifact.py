@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,12 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
         if array.dtype.kind == "f" and np.isnan(array).any():
             raise InputError(f"weights hold NaN, in {name!r}")
     return arrays
+
+
+def timeless(records: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """What epochs learned; how fast they were stays in --log, since same seed means same bytes."""
+    clock = ("cells_per_s", "wait_share")
+    return [{k: v for k, v in record.items() if k not in clock} for record in records]
 
 
 def write(

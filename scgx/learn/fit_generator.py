@@ -24,7 +24,6 @@ from scgx.learn.variable import choose_features, main_modality, moments
 from scgx.progress import Report, say
 
 FEATURES = "2000"
-HIDDEN = ("cells_per_s", "wait_share")  # of a record: how fast it was, and no fact about the model
 
 
 @dataclass(frozen=True)
@@ -167,6 +166,6 @@ def _header(
         trained_on={"train": len(data.train), "val": len(data.val)},
         totals="sum",
         history=history.chain([cells], seed),
-        records=[{k: v for k, v in r.items() if k not in HIDDEN} for r in report.records],
+        records=artifact.timeless(report.records),
         conditions=told,
     )

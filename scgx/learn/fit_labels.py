@@ -228,7 +228,6 @@ def _header(
         gene_name=_known(panel.names.symbols),
         gene_id=_known(panel.names.ids),
     )
-    hidden = ("cells_per_s", "wait_share")
     return artifact.Header(
         model=name,
         task="labels",
@@ -242,7 +241,7 @@ def _header(
         trained_on={"train": len(data.cells_train), "val": len(data.val)},
         totals="sum",
         history=history.chain([cells], seed),
-        records=[{k: v for k, v in r.items() if k not in hidden} for r in report.records],
+        records=artifact.timeless(report.records),
         labels=labels,
     )
 

@@ -220,13 +220,8 @@ def _header(
         trained_on={"train": len(parts.train), "val": len(parts.val)},
         totals="obs" if in_obs else "sum",
         history=history.chain([cells], seed),
-        records=[_timeless(record) for record in report.records],
+        records=artifact.timeless(report.records),
     )
-
-
-def _timeless(record: dict[str, object]) -> dict[str, object]:
-    """What an epoch learned; how fast it was stays in --log, since same seed means same bytes."""
-    return {key: value for key, value in record.items() if key not in ("cells_per_s", "wait_share")}
 
 
 def _table(cells: Cells, side: Side, at: str | None) -> artifact.Table:

@@ -160,3 +160,9 @@ def over_classes(value: Array, draws: Array, per_class: Array) -> Result:
     if not np.isfinite(value):
         return Result(None, np.zeros(0), n, features=per_class, note="no class can be scored")
     return Result(float(value), draws, n, features=per_class)
+
+
+def macro_f1(tally: Tally) -> Result:
+    """Mean F1 over classes on either side; `features` has the F1 of each."""
+    f1 = tally.total.f1()
+    return over_classes(mean_of(f1), mean_of(tally.drawn.f1()), f1)

@@ -1,6 +1,6 @@
 """Is what made cells teach true of real ones?"""
 
-from scgx.metrics._calls import Calls, Design, Tally, mean_of, over_classes
+from scgx.metrics._calls import Calls, Design, Tally, macro_f1
 from scgx.metrics._panel import Result
 
 
@@ -25,5 +25,4 @@ class Metric:
 
     def result(self) -> Result:
         """Mean F1 over classes on either side; `features` has the F1 of each."""
-        f1 = self._tally.total.f1()
-        return over_classes(mean_of(f1), mean_of(self._tally.drawn.f1()), f1)
+        return macro_f1(self._tally)

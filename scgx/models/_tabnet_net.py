@@ -6,7 +6,6 @@ among a thousand genes it keeps four otherwise, and the same ones for all cells 
 learned (docs/decisions/classifiers.md); and a gene that a file lacks gets no attention.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
@@ -24,7 +23,6 @@ from scgx.models._classifier_net import Hidden, Named, Standardised, dense
 from scgx.models._mlp_net import train as train_network
 from scgx.progress import Report
 
-BROAD = float(os.environ.get("BROAD", "0.1"))
 NEVER = -1e4  # what stands for minus infinity before sparsemax
 TINY = 1e-10
 ROOT = 0.5**0.5
