@@ -19,6 +19,16 @@ def predict(
         str | None,
         typer.Option("--rows", metavar="test|val|train|all", help="default: test, if split"),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="of a model that goes both ways", autocompletion=opt.MODALITIES
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--to", help="the other modality", autocompletion=opt.MODALITIES),
+    ] = None,
     features: Annotated[
         str | None, typer.Option("--features", metavar="FILE|N", help="only these targets")
     ] = None,
@@ -36,7 +46,8 @@ def predict(
     """Predict a modality of the test rows (of all rows where the input has no split).
 
     X is dense float32 in the units that the model learned; obs is copied. --features N keeps the N
-    targets that varied most in training.
+    targets that varied most in training. A joint model predicts either modality: --from and --to say
+    which, and without them it is the one of its training.
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -
@@ -55,11 +66,13 @@ def predict(
         streams.source(input) as src,
         streams.sink(output) as dst,
     ):
+        from scgx.h5ad.features import parse_modality
         from scgx.h5ad.reader import open_cells
         from scgx.learn import artifact
         from scgx.learn.prediction import Request, write
 
         found = artifact.read(trained.path, trained.name)
-        request = Request(rows, features, min_overlap, history)
+        start, end = (parse_modality(word) if word else None for word in (source, target))
+        request = Request(rows, features, min_overlap, history, start, end)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
             write(found, cells, dst, request)

@@ -109,14 +109,15 @@ def train(
 ) -> None:
     """Fit a model on the training rows and write it as one file without pickles.
 
-    Roles: --from and --to name modalities, where more than one direction is possible (layer:NAME and
-    obsm:KEY hold gene activity beside X, adt=obsm:KEY another modality); --label names
-    a column of obs whose classes are learned, and --features then what they are learned from. For
-    cells of another study, --panel takes the genes that its file has, and --augment shows the model
-    copies of the training cells by other chemistries. A generator learns to draw cells of the classes
-    of --label, and of any --condition, from counts of its --features (default: 2000). All else about
-    a model is --set key=value. A model that trains in epochs keeps a checkpoint beside the output
-    (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
+    Roles: --from and --to name modalities, where more than one direction is possible (layer:NAME
+    and obsm:KEY hold gene activity beside X, adt=obsm:KEY another modality), and may be left out
+    for a joint model of a file with two; --label names a column of obs whose classes are learned,
+    and --features then what they are learned from. For cells of another study, --panel takes the
+    genes that its file has, and --augment shows the model copies of the training cells by other
+    chemistries. A generator learns to draw cells of the classes of --label, and of any --condition,
+    from counts of its --features (default: 2000). All else about a model is --set key=value. A
+    model that trains in epochs keeps a checkpoint beside the output (PATH.checkpoint); Ctrl-C
+    leaves it there, and --resume goes on from it to the same weights.
 
     Example:
     scgx train ridge --knobs
@@ -177,7 +178,9 @@ def train(
         from scgx.h5ad.reader import open_cells
         from scgx.learn import fit_generator, fit_labels
         from scgx.learn.convert import check_role
+        from scgx.learn.model import joins
         from scgx.learn.train import Roles, fit
+        from scgx.learn.two_sided import roles_of_two
 
         report = progress.Report(log, checkpoint=checkpoint, resume=resume)
         with open_cells(src.path, name=src.name, memory=budget) as cells:
@@ -188,6 +191,8 @@ def train(
                 taught = chosen.roles(source)
                 fitted = fit_labels.fit(model, cells, taught, settings, seed=seed, report=report)
             else:
+                if source is None and target is None and joins(registry.load("models", model)):
+                    source, target = roles_of_two(cells) or (None, None)
                 to, to_at = check_role(cells, target, "--to", (source,) if source else ())
                 start, start_at = check_role(cells, source, "--from", (to,))
                 roles = Roles(start, to, units, names, weight, start_at, to_at)

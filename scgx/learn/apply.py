@@ -89,7 +89,7 @@ def blocks(
     for start in range(0, len(rows), ROWS):
         part = rows[start : start + ROWS]
         places = alike(alignment.measured, part)
-        yield [(place, _block(cells, alignment, part[place])) for place in places]
+        yield [(place, block(cells, alignment, part[place])) for place in places]
 
 
 def alike(measured: Measured | None, rows: np.ndarray) -> list[np.ndarray]:
@@ -100,7 +100,7 @@ def alike(measured: Measured | None, rows: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(codes == code) for code in np.unique(codes)]
 
 
-def _block(cells: Cells, alignment: Alignment, rows: np.ndarray) -> CellBlock:
+def block(cells: Cells, alignment: Alignment, rows: np.ndarray) -> CellBlock:
     """Up to 512 cells of one dataset, padded with the last of them, in the order of the inputs."""
     present = alignment.present_in(int(rows[0]))
     placed = np.flatnonzero(present)

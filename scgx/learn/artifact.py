@@ -91,6 +91,7 @@ class Header:
     members: dict[str, str] = field(default_factory=dict)
     labels: Labels | None = None  # of a classifier
     conditions: list[Condition] = field(default_factory=list)  # of a generator, the label first
+    target_totals: str = ""  # of a joint model: `totals` of its outputs
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def write(
     described = asdict(header) | {"members": hashes}
     if not header.conditions:
         del described["conditions"]  # versions that know no generators read all other models
+    if not header.target_totals:
+        del described["target_totals"]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         head = json.dumps(described, sort_keys=True, indent=1).encode()
         for name, data in {HEADER: head, **payload}.items():

@@ -102,14 +102,23 @@ class TrainingData:
         """Depth of the input modality, float64: what obs says, else the sum over its features."""
         return self._depth(self.source, rows, self.x)
 
+    def x_counts(self, rows: np.ndarray) -> sparse.csr_array:
+        """Raw counts of the inputs; DataError where the file has none."""
+        return self._counts(self.source, rows)
+
     def y_counts(self, rows: np.ndarray) -> sparse.csr_array:
         """Raw counts of the target; DataError where the file has none."""
-        conversion = self.target.conversion
+        return self._counts(self.target, rows)
+
+    def _counts(self, side: Side, rows: np.ndarray) -> sparse.csr_array:
+        conversion = side.conversion
         if conversion.have not in ("counts", "binary", "log1p-counts"):
-            raise DataError(f"the target has no counts ({conversion.key} is {conversion.have})")
-        want = "counts" if conversion.have != "counts" else conversion.have
-        raw = Conversion(conversion.key, conversion.have, want, conversion.modality, False)
-        return self._fetch(Side(self.outputs, self.target.columns, raw), rows, None)
+            raise DataError(
+                f"{conversion.modality} has no counts ({conversion.key} is {conversion.have})",
+                fix="raw counts in X or layers/counts",
+            )
+        raw = Conversion(conversion.key, conversion.have, "counts", conversion.modality, False)
+        return self._fetch(Side(side.features, side.columns, raw), rows, None)
 
     def y_totals(self, rows: np.ndarray) -> np.ndarray:
         """Depth of the target modality in counts, float64."""

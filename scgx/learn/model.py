@@ -1,12 +1,13 @@
 """What a model is, and what it can do. Nobody inherits from anything.
 
-A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO` (the
-modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them from),
-and a class `Model`. Which of the capabilities below the class has decides which commands accept it. A
-model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. A generator
-has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. `HIDDEN` is
-the share of genes that `train --augment` hides from copies of cells, where absent and zero are one to
-the model; it hides none from others.
+A file in `models/` has `Config` (a frozen dataclass: every knob with its default), `FROM` and `TO`
+(the modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them
+from), and a class `Model`. Which of the capabilities below the class has decides which commands accept
+it. A model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. A
+generator has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. A
+joint model (`JOINT = True`) takes both sides of a pair alike: a cell of either, or of both, has a
+place in its space. `HIDDEN` is the share of genes that `train --augment` hides from copies of cells,
+where absent and zero are one to the model; it hides none from others.
 """
 
 from __future__ import annotations
@@ -60,6 +61,27 @@ class Predicts(Protocol):
 
     def predict(self, block: CellBlock) -> np.ndarray:
         """Float32 (n, outputs) in the output units."""
+        ...
+
+
+@runtime_checkable
+class PredictsBack(Protocol):
+    """The input modality from the output modality, by a model that was trained the other way round."""
+
+    def predict_back(self, block: CellBlock) -> np.ndarray:
+        """Float32 (n, inputs) in the input units; the block holds the model's outputs."""
+        ...
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """One space for two modalities of a cell, and for either of them alone."""
+
+    def embed_pair(self, source: CellBlock | None, target: CellBlock | None) -> np.ndarray:
+        """Float32 (n, d) of the model's inputs, its outputs, or both; one of them may be None.
+
+        Cells of one modality lie near the same cells of the other one: distances between them match.
+        """
         ...
 
 
@@ -135,6 +157,11 @@ def learns_labels(module: ModuleType) -> bool:
 def generates(module: ModuleType) -> bool:
     """Does this file in `models/` draw synthetic cells?"""
     return bool(getattr(module, "GENERATES", ()))
+
+
+def joins(module: ModuleType) -> bool:
+    """Does this file in `models/` learn one space for two modalities?"""
+    return bool(getattr(module, "JOINT", False))
 
 
 def parts_for(module: ModuleType, *, labels: bool) -> Parts:

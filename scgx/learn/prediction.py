@@ -16,6 +16,7 @@ from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Frame, categorical
 from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import Writer, create
+from scgx.learn import two_sided
 from scgx.learn.apply import align, predict
 from scgx.learn.artifact import Artifact, Table
 from scgx.learn.knobs import read_names
@@ -26,12 +27,16 @@ from scgx.progress import bar, say, warn
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: rows by part, targets by file or number, the least overlap, history."""
+    """What was asked for: rows by part, targets by file or number, the least overlap, history; the
+    modalities, where the model goes both ways.
+    """
 
     rows: str | None
     features: str | None
     min_overlap: float
     history: bool
+    source: str | None = None
+    target: str | None = None
 
 
 def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
@@ -43,6 +48,10 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
             fix=f"scgx {'generate' if header.task == 'generation' else 'classify'} uses it",
             file=found.name,
         )
+    is_back = two_sided.is_back(found, request.source, request.target)
+    if is_back:
+        found = two_sided.turned(found)
+        header = found.header
     rows = choose_rows(cells, request.rows, header.split)
     kept = choose_features(found, request.features)
     need = len(rows) * len(kept) * 4
@@ -54,6 +63,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
         )
     alignment = align(cells, header, request.min_overlap)
     model = restore(found)
+    answering = two_sided.back(model, found.name) if is_back else model
     with create(dst.path) as out:
         out.frame("obs", cells.obs.take(rows))
         out.frame("var", var_of(header.outputs, kept))
@@ -62,7 +72,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
             out.matrix("X", len(kept), np.float32, is_sparse=False) as append,
             bar(label, len(rows)) as advance,
         ):
-            for block in predict(model, cells, alignment, rows, found.name):
+            for block in predict(answering, cells, alignment, rows, found.name):
                 append(np.ascontiguousarray(block[:, kept]))
                 advance(len(block))
         _describe(out, cells, found, kept)

@@ -20,7 +20,7 @@ from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.convert import Missing, totals_of
 from scgx.learn.data import Side, TrainingData
-from scgx.learn.model import Model, parts_for
+from scgx.learn.model import Model, joins, parts_for
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.places import features_at, find, table_of
 from scgx.progress import Report, say
@@ -60,7 +60,7 @@ def fit(
     check_direction(name, module.FROM, module.TO, roles)
     cells.require_unique("obs")
     parts = for_training(cells, seed)
-    data = gather(cells, roles, parts)
+    data = gather(cells, roles, parts, shared=joins(module))
     say(
         f"{name}: {len(data.inputs):,} {roles.source} to {len(data.outputs):,} {roles.target} features,"
         f" {len(parts.train):,} cells train, {len(parts.val):,} validate"
@@ -69,7 +69,9 @@ def fit(
     _check_learnable(name, data)
     model = module.Model.fit(data, settings, seed=seed, report=report)
     return Fitted(
-        model, _header(name, cells, roles, (parts, data), settings, seed, report), _summary(data)
+        model,
+        _header(name, cells, roles, (parts, data), settings, seed, report),
+        _summary(data) | (_summary_back(data) if joins(module) else {}),
     )
 
 
@@ -87,8 +89,8 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
         )
 
 
-def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
-    """The two sides of the file as batches."""
+def gather(cells: Cells, roles: Roles, parts: Parts, *, shared: bool = False) -> TrainingData:
+    """The two sides of the file as batches; `shared`: targets are looked at as inputs are."""
     asked = roles.na is not None
     missing = Missing(True) if asked else Missing(mend="--na mask leaves missing values out")
     sides = []
@@ -100,7 +102,7 @@ def gather(cells: Cells, roles: Roles, parts: Parts) -> TrainingData:
         columns = place.columns
         if modality == roles.target and roles.targets:
             columns = columns[_named(table_of(cells, place.key, columns), roles.targets)]
-        if modality == roles.source and place.in_var:
+        if (shared or modality == roles.source) and place.in_var:
             columns = measured_by_all(cells, columns, parts, modality)
         features = features_at(cells, place.key, columns, modality)
         if len(np.unique(features.names.astype(str))) < len(features):
@@ -175,6 +177,18 @@ def _check_learnable(name: str, data: TrainingData) -> None:
             )
 
 
+def _summary_back(data: TrainingData) -> dict[str, np.ndarray]:
+    """Mean and variance of the inputs, for a model that can predict them."""
+    total, squares = np.zeros(len(data.inputs)), np.zeros(len(data.inputs))
+    for start in range(0, len(data.train), 4096):
+        block = data.x(data.train[start : start + 4096])
+        total += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
+        squares += np.asarray(block.multiply(block).sum(axis=0), dtype=np.float64).ravel()
+    mean = total / len(data.train)
+    var = np.maximum(squares / len(data.train) - mean**2, 0)
+    return {"back_mean": mean.astype(np.float32), "back_var": var.astype(np.float32)}
+
+
 def _summary(data: TrainingData) -> dict[str, np.ndarray]:
     """What outputs carry on for `score`: who trained, and the mean and variance of the targets."""
     width = len(data.outputs)
@@ -206,7 +220,6 @@ def _header(
     report: Report,
 ) -> artifact.Header:
     parts, data = fitted
-    in_obs = totals_of(cells, roles.source) is not None
     return artifact.Header(
         model=name,
         task="modality",
@@ -218,10 +231,15 @@ def _header(
         genome=str(cells.scgx.get("genome", "")),
         split=parts.id,
         trained_on={"train": len(parts.train), "val": len(parts.val)},
-        totals="obs" if in_obs else "sum",
+        totals=_totals(cells, roles.source),
         history=history.chain([cells], seed),
         records=artifact.timeless(report.records),
+        target_totals=_totals(cells, roles.target) if joins(registry.load("models", name)) else "",
     )
+
+
+def _totals(cells: Cells, modality: str) -> str:
+    return "sum" if totals_of(cells, modality) is None else "obs"
 
 
 def _table(cells: Cells, side: Side, at: str | None) -> artifact.Table:

@@ -160,6 +160,7 @@ def test_genes_may_be_missing_and_in_another_order(demo, forked):
         ("train ridge s.h5ad --from atac --plot no.png", 2, "does not train in epochs"),
         ("train ridge s.h5ad --from atac --log s.h5ad", 2, "would be replaced"),
         ("predict ridge.scgx s.h5ad --features 0", 2, "--features"),
+        ("predict ridge.scgx s.h5ad --from rna --to atac", 4, "does not predict atac from rna"),
         ("train ridge s.h5ad --from atac --memory much", 2, "--memory"),
     ],
 )
