@@ -1,13 +1,15 @@
 """What `split` asks of a table of cells, and what it answers: a column, a record, a table."""
 
 import json
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from scgx.cells import split
+from scgx.cells import split, unseen
+from scgx.cells.perturbations import CONTROL, Screen, is_screen, parse, screen_of
 from scgx.cells.split import PARTS, Array, Fractions
-from scgx.errors import DataError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad.frame import Frame, categorical
 from scgx.registry import suggest
 
@@ -25,6 +27,7 @@ class Request(NamedTuple):
     from_column: str | None = None
     control: str | None = None
     seed: int = 0
+    unseen: str | None = None
 
 
 class Assigned(NamedTuple):
@@ -38,12 +41,16 @@ class Assigned(NamedTuple):
     warnings: list[str]
 
 
-def assign(obs: Frame, request: Request, name: str) -> Assigned:
-    """Split a table of cells. DataError names the file where the request cannot be met."""
+def assign(obs: Frame, request: Request, name: str, *, genes: Collection[str] = ()) -> Assigned:
+    """Split a table of cells. DataError names the file where the request cannot be met.
+
+    `genes`, the features of the file, tell pairs of targets from names with an underscore.
+    """
     try:
         if not len(obs):
             raise DataError("has no cells to split")
-        return _assign(obs, request)
+        screen = _screen(obs, request, genes)
+        return _assign(obs, request) if screen is None else _assign_screen(obs, request, screen)
     except DataError as error:
         error.file = error.file or name
         raise
@@ -59,6 +66,72 @@ def _assign(obs: Frame, request: Request) -> Assigned:
         parts = _by_cell(obs, request, fractions)
     else:
         parts = _by_group(obs, groups, controls, request, fractions)
+    return _made(obs, request, groups, parts, controls, control_word)
+
+
+def _screen(obs: Frame, request: Request, genes: Collection[str]) -> Screen | None:
+    """The column of --by as a screen, where it is one with at least three perturbations."""
+    by = request.by
+    column, _, value = (request.control or "").rpartition("=")
+    if by is None or (column and column != by):
+        known = None
+    elif by == "perturbation" and by not in obs:
+        known = screen_of(obs, None, value or None, genes=genes)
+    elif request.unseen or is_screen(obs, by):
+        known = screen_of(obs, by, value or None, genes=genes)
+    else:
+        known = None
+    if request.unseen and known is None:
+        raise UsageError("--unseen belongs to a column of perturbations", fix="--by perturbation")
+    return known if known is None or request.unseen or len(known.conditions) > 3 else None
+
+
+def _assign_screen(obs: Frame, request: Request, screen: Screen) -> Assigned:
+    """Whole perturbations, by canonical name; the controls cell by cell."""
+    fractions = split.parse_fractions(request.fractions) if request.fractions else DEFAULT
+    named = {2: _canonical(request.test), 1: _canonical(request.val)}
+    labels = np.array([*screen.labels, None], dtype=object)[screen.codes]
+    fixed = split.settle(named, np.array(screen.labels[1:], dtype=object))
+    share = fractions
+    if fixed:
+        others = _of_the_others(fractions, set(fixed.values()))
+        share = others if request.fractions else Fractions(1.0, 0.0, 0.0)
+    dealt = unseen.deal(
+        screen, request.unseen or "conditions", share, seed=request.seed, fixed=fixed
+    )
+    parts = dealt[screen.codes]
+    rest = screen.codes < 0
+    strata = _labels(obs, request.stratify) if request.stratify else None
+    for cells, shares in ((screen.control, unseen.CONTROLS), (rest, Fractions(1.0, 0.0, 0.0))):
+        own = None if strata is None else strata[cells]
+        if cells.any():
+            parts[cells] = split.by_cell(obs.index[cells], shares, seed=request.seed, strata=own)
+    word = f"{screen.column}={CONTROL}"
+    made = _made(obs, request, labels, parts, screen.control, word)
+    notes = [f"{len(screen.conditions) - 1:,} perturbations in {screen.column}"]
+    if screen.renamed:
+        notes[0] += f", {screen.renamed:,} labels read as canonical names (A+B)"
+    if rest.any():
+        notes.append(f"{int(rest.sum()):,} cells have no {screen.column} and train")
+    news = unseen.table(screen, dealt)
+    notes += [f"{kind}: {val} in val, {test} in test" for kind, val, test in news]
+    return made._replace(notes=notes + made.notes)
+
+
+def _canonical(names: Sequence[str]) -> list[str]:
+    return [parse(name).label for name in names]
+
+
+def _made(
+    obs: Frame,
+    request: Request,
+    groups: Array | None,
+    parts: Array,
+    controls: Array,
+    control_word: str | None,
+) -> Assigned:
+    """The column, the record and the tables of a split that is decided."""
+    fractions = split.parse_fractions(request.fractions) if request.fractions else DEFAULT
     _refuse_torn_names(obs.index, parts)
     frame = obs.with_column("split", categorical((PARTS[part] for part in parts), PARTS))
     frame = frame.with_column("split_control", controls) if control_word else frame
@@ -76,6 +149,8 @@ def _assign(obs: Frame, request: Request) -> Assigned:
         "from_column": request.from_column,
         "control": control_word,
     }
+    if request.unseen:
+        record["unseen"] = request.unseen
     text = json.dumps(record, sort_keys=True)
     columns, rows = _table(groups, parts, controls)
     return Assigned(frame, text, columns, rows, notes, warnings)

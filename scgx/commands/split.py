@@ -39,6 +39,14 @@ ControlOpt = Annotated[
         "--control", metavar="[COLUMN=]VALUE", help="cells that are spread over all parts"
     ),
 ]
+UnseenOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--unseen",
+        metavar="KIND",
+        help="of perturbations: conditions (default), targets or combinations are held out",
+    ),
+]
 
 
 def split(
@@ -51,6 +59,7 @@ def split(
     val: ValOpt = None,
     from_column: FromOpt = None,
     control: ControlOpt = None,
+    unseen: UnseenOpt = None,
     seed: opt.SeedOpt = 0,
     memory: opt.MemoryOpt = None,
     tmpdir: opt.TmpdirOpt = None,
@@ -64,11 +73,17 @@ def split(
     donor that was trained on is none. The same names and seed give the same split in any order of
     the rows. --control names the unperturbed cells, which every part needs.
 
+    A column of perturbations is known by its name and its controls (`perturbation`, `condition`,
+    A+B, ctrl+A, non-targeting): labels are read as canonical names, half of the controls go to the
+    test, and --unseen says what is held out: whole conditions, all that touches some target genes,
+    or combinations of targets whose single perturbations all train.
+
     Example:
     scgx fetch demo | scgx split --by donor > split.h5ad
     scgx fetch demo | scgx split --by donor --stratify cell_type --fractions 0.8,0,0.2 > split.h5ad
+    scgx split screen.h5ad --by perturbation --unseen combinations -o split.h5ad
     """
-    _check_usage(by, stratify, fractions, test, val, from_column, control)
+    _check_usage(by, stratify, fractions, test, val, from_column, control, unseen)
     from scgx.h5ad.memory import parse_memory
 
     budget = parse_memory(memory)
@@ -83,9 +98,10 @@ def split(
 
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
             request = assign.Request(
-                by, stratify, fractions, _names(test), _names(val), from_column, control, seed
-            )
-            made = assign.assign(cells.obs, request, cells.name)
+                by, stratify, fractions, _names(test), _names(val), from_column, control, seed,
+                unseen,
+            )  # fmt: skip
+            made = assign.assign(cells.obs, request, cells.name, genes=cells.var_names)
             for line in made.warnings:
                 progress.warn(line)
             for line in made.notes:
@@ -107,12 +123,15 @@ def _check_usage(
     val: str | None,
     from_column: str | None,
     control: str | None,
+    unseen: str | None,
 ) -> None:
     """Refuse options that contradict each other, before anything is read."""
-    if from_column and (stratify or fractions or test or val or control):
+    if from_column and (stratify or fractions or test or val or control or unseen):
         raise UsageError("--from-column takes the parts as they are", fix="leave the others out")
     if (test or val) and not by:
         raise UsageError("--test and --val name groups of a column", fix="name it with --by COLUMN")
+    if unseen and not by:
+        raise UsageError("--unseen belongs to a column of perturbations", fix="--by perturbation")
     if (test or val) and stratify and not fractions:
         raise UsageError("--stratify has nothing to deal when groups are named outright")
     if control and "=" not in control and not by:

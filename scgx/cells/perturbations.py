@@ -1,0 +1,195 @@
+"""What was done to each cell of a screen: labels of many layouts as one canonical form.
+
+`A+B`, `B+A`, `A+ctrl`, `ctrl+A`, `A_B`, `A-1 || B-2`, `NTC-5`, `non-targeting`: studies write the same
+thing in different ways, and a split by raw labels would put A+B into training and B+A into the test.
+Labels are made canonical before anything is split: target genes sorted and joined by `+`, guides
+stripped of their numbers, everything that names no target a control. A dose other than 1 is written
+`GENE=DOSE`; -1 is a knock-down, where 1 is what the screen itself does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from scgx.errors import DataError
+from scgx.h5ad.frame import Frame
+from scgx.registry import suggest
+
+CONTROL = "control"
+COLUMNS = (
+    "perturbation", "condition", "perturbation_name", "genetic_perturbation_id", "gene_target",
+    "target_gene", "gene", "guide_identity", "guide_id", "treatment",
+)  # fmt: skip
+_NO_TARGET = re.compile(
+    r"(?:(?:control|ctrl|ctl|neg[-_ ]?(?:ctrl|control)|negative[-_ ]?control|non[-_ ]?target(?:ing)?"
+    r"|safe[-_ ]?target(?:ing)?|scrambled?|(?:probe)?ntc)(?:[-_ ]?\d+)*(?:[-_]\w*)?"
+    r"|nt(?:[-_]\d+)*|unperturbed|no[-_ ]perturbations?|none|mock|vehicle|dmso|untreated"
+    r"|unstim(?:ulated)?|wt|wild[-_ ]?type)",
+    re.IGNORECASE,
+)
+_GUIDE = re.compile(r"(.+?)-\d+")
+_JOINED = re.compile(r"\s*(?:\+|\|\||&|,|;)\s*")
+
+
+class Perturbation(NamedTuple):
+    """Target genes, sorted, and the dose of each; the control has none."""
+
+    targets: tuple[str, ...] = ()
+    doses: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its canonical name."""
+        if not self.targets:
+            return CONTROL
+        words = (
+            target if dose == 1 else f"{target}={dose:g}"
+            for target, dose in zip(self.targets, self.doses)
+        )
+        return "+".join(words)
+
+
+class Screen(NamedTuple):
+    """A column of obs as perturbations: those it has, the control first, then by name.
+
+    `codes` int64 (n,) says which of them each cell has, -1 where the column is empty. `renamed` is
+    how many labels were not in canonical form.
+    """
+
+    column: str
+    conditions: tuple[Perturbation, ...]
+    codes: np.ndarray
+    renamed: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Canonical names in the order of the codes."""
+        return [one.label for one in self.conditions]
+
+    @property
+    def control(self) -> np.ndarray:
+        """Which cells are unperturbed, bool (n,)."""
+        return self.codes == 0
+
+
+def parse(text: str) -> Perturbation:
+    """What a person typed: `GATA1`, `CEBPA+KLF1`, `STAT1=-1`; DataError for a dose that is none."""
+    parts = []
+    for word in _JOINED.split(text.strip()):
+        name, mark, dose = word.partition("=")
+        try:
+            parts.append((name.strip(), float(dose) if mark else 1.0))
+        except ValueError:
+            raise DataError(f"{word!r} has no number as its dose", fix="GENE=-1") from None
+    return _made(parts)
+
+
+def is_control(label: str) -> bool:
+    """Does a label name no target at all?"""
+    return all(_NO_TARGET.fullmatch(word) for word in _JOINED.split(label.strip()))
+
+
+def screen_of(
+    obs: Frame,
+    column: str | None = None,
+    control: str | None = None,
+    *,
+    genes: Collection[str] = (),
+) -> Screen:
+    """The perturbations of a table of cells.
+
+    Without `column` the first known column that has controls is taken. `control` is the label of
+    the unperturbed cells, where it is none of the usual words. `genes` are the features of the
+    file: they tell `A_B`, two targets, from a name with an underscore. DataError where no column
+    fits or no cell is a control.
+    """
+    name = column or _detect(obs)
+    if name not in obs:
+        raise DataError(f"no column {name!r} in obs", fix=suggest(name, list(obs.columns)))
+    raw = obs.strings(name)
+    known = sorted({label for label in raw if label is not None})
+    if control is not None and control not in known:
+        raise DataError(f"no cell has {name} {control!r}", fix=suggest(control, known[:200]))
+    read = _reader(name, known, control, set(genes))
+    meant = {label: read(label) for label in known}
+    conditions = (Perturbation(), *sorted(set(meant.values()) - {Perturbation()}))
+    if Perturbation() not in meant.values():
+        shown = ", ".join(repr(label) for label in known[:3])
+        raise DataError(
+            f"no cell of {name} is a control (it has {shown})", fix="name it with --control VALUE"
+        )
+    if len(conditions) < 2:
+        raise DataError(f"every cell of {name} is a control", fix="--label names another column")
+    place = {one: code for code, one in enumerate(conditions)}
+    number = {label: place[one] for label, one in meant.items()}
+    codes = np.array([-1 if label is None else number[label] for label in raw], dtype=np.int64)
+    renamed = sum(one.label != label for label, one in meant.items())
+    return Screen(name, conditions, codes, renamed)
+
+
+def is_screen(obs: Frame, column: str) -> bool:
+    """Is it a column of perturbations: a known name, and controls in it?"""
+    if column not in COLUMNS or column not in obs:
+        return False
+    known = {label for label in obs.strings(column) if label is not None}
+    return len(known) >= 2 and any(map(is_control, known)) and not all(map(is_control, known))
+
+
+def familiarity(one: Perturbation, singles: Iterable[str]) -> str:
+    """How new a perturbation is, as GEARS names it, for those who saw these single targets."""
+    seen = set(singles)
+    times = sum(target in seen for target in one.targets)
+    if len(one.targets) == 1:
+        return "seen_single" if times else "unseen_single"
+    return f"combo_seen{times}"
+
+
+def _detect(obs: Frame) -> str:
+    for name in COLUMNS:
+        if is_screen(obs, name):
+            return name
+    raise DataError(
+        "no column of obs names perturbations and controls",
+        fix="--label COLUMN --control VALUE",
+    )
+
+
+def _reader(
+    column: str, known: Sequence[str], control: str | None, genes: set[str]
+) -> Callable[[str], Perturbation]:
+    """How labels of this column are read, from all that it has."""
+    guides = column in ("genetic_perturbation_id", "guide_id", "guide_identity")
+    joined = any(_JOINED.search(label) for label in known)
+    alone = {label for label in known if "_" not in label} | genes
+
+    def words(label: str) -> list[str]:
+        if joined and _JOINED.search(label):
+            return _JOINED.split(label.strip())
+        first = label.split("__")[0]
+        pieces = first.split("_")
+        if len(pieces) > 1 and all(p in alone or _NO_TARGET.fullmatch(p) for p in pieces):
+            return pieces
+        return [first]
+
+    def read(label: str) -> Perturbation:
+        if label == control or (control is None and is_control(label)):
+            return Perturbation()
+        parts = [
+            word for word in words(label) if not (word == control or _NO_TARGET.fullmatch(word))
+        ]
+        if guides:
+            parts = [(m.group(1) if (m := _GUIDE.fullmatch(word)) else word) for word in parts]
+        return _made([(word, 1.0) for word in parts])
+
+    return read
+
+
+def _made(parts: Iterable[tuple[str, float]]) -> Perturbation:
+    """Targets in order, each once; what has no target is the control."""
+    doses = {name: dose for name, dose in parts if name and not _NO_TARGET.fullmatch(name)}
+    ordered = sorted(doses.items())
+    return Perturbation(tuple(n for n, _ in ordered), tuple(d for _, d in ordered))
