@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scgx import cli, registry
 from scgx.learn import config
-from scgx.learn.model import generates, learns_labels, parts_for
+from scgx.learn.model import embeds, generates, learns_labels, parts_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -103,6 +103,9 @@ def models() -> str:
         if generates(module):
             kinds = ", ".join(sorted(module.GENERATES))
             parts.append(f"\nCounts of {kinds} for a class (`--label`).\n" + knobs(module.Config))
+        if embeds(module):
+            kinds = ", ".join(sorted(module.EMBEDS))
+            parts.append(f"\nPlaces for cells by their {kinds}.\n" + knobs(module.Config))
         if learns_labels(module):
             told = ", ".join(sorted(module.LABELS))
             settings = parts_for(module, labels=True).config

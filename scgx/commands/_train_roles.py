@@ -10,6 +10,7 @@ from scgx import registry
 from scgx.errors import UsageError
 
 if TYPE_CHECKING:
+    from scgx.learn.fit_embedding import EmbeddingRoles
     from scgx.learn.fit_generator import GeneratorRoles
     from scgx.learn.fit_labels import LabelRoles
 
@@ -28,12 +29,20 @@ class LabelOptions:
     panel: Path | None
     augment: int | None
     conditions: tuple[str, ...] = ()
+    most: int | None = None
 
     def classifies(self, model: str) -> bool:
-        """Is it a classifier that --label asks for? A generator takes labels too."""
-        from scgx.learn.model import generates
+        """Is it a classifier that --label asks for? Generators and embeddings take labels too."""
+        from scgx.learn.model import embeds, generates
 
-        return self.column is not None and not generates(registry.load("models", model))
+        module = registry.load("models", model)
+        return self.column is not None and not (generates(module) or embeds(module))
+
+    def embeds(self, model: str) -> bool:
+        """Is it an embedding, which has no target?"""
+        from scgx.learn.model import embeds
+
+        return embeds(registry.load("models", model))
 
     def check(
         self,
@@ -44,9 +53,17 @@ class LabelOptions:
         na: str | None,
     ) -> None:
         """UsageError for a role that the model lacks, and for options of the other role."""
-        from scgx.learn.model import generates, learns_labels
+        from scgx.learn.model import embeds, generates, learns_labels
 
         module = registry.load("models", model)
+        if embeds(module):
+            self._check_embedding(model, target, units, targets, na)
+            return
+        if self.most is not None:
+            raise UsageError(
+                f"model {model!r} is no embedding, so it takes no --max-per-class",
+                fix="leave --max-per-class out",
+            )
         if generates(module):
             self._check_generator(model, target, units, targets, na)
             return
@@ -103,6 +120,38 @@ class LabelOptions:
         for option, value in others.items():
             if value is not None:
                 raise UsageError(f"{option} is of no use to a generator", fix=f"leave {option} out")
+
+    def _check_embedding(
+        self,
+        model: str,
+        target: str | None,
+        units: str | None,
+        targets: Path | None,
+        na: str | None,
+    ) -> None:
+        others = {
+            "--to": target, "--units": units, "--targets": targets, "--na": na, "--panel": self.panel,
+            "--label-map": self.coarse, "--augment": self.augment, "--features": self.features,
+            "--min-cells-per-class": self.least, "--condition": self.conditions or None,
+        }  # fmt: skip
+        for option, value in others.items():
+            if value is not None:
+                fix = "--set features=N" if option == "--features" else f"leave {option} out"
+                raise UsageError(f"{option} is of no use to an embedding", fix=fix)
+        if self.column is None and (self.most is not None or self.balance):
+            raise UsageError(
+                "balanced by which classes?", fix="name their column with --label COLUMN"
+            )
+        if self.column is not None and self.balance is False:
+            raise UsageError(f"model {model!r} takes --label to balance", fix="leave both out")
+
+    def embedding(self, source: str | None) -> EmbeddingRoles:
+        """The same for the engine of embeddings."""
+        from scgx.h5ad.features import parse_place
+        from scgx.learn.fit_embedding import MOST, EmbeddingRoles
+
+        modality, at = parse_place(source) if source else (None, None)
+        return EmbeddingRoles(modality, at, self.column, self.most or MOST)
 
     def generator(self, source: str | None) -> GeneratorRoles:
         """The same for the engine of generators."""

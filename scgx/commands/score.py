@@ -103,7 +103,7 @@ def score(
         streams.apart(written, truth, *guesses, *([train] if train is not None else []))
     budget = parse_memory(memory)
     if plot is not None:
-        from scgx import plots, plots_made
+        from scgx import plots
 
         plots.check_kind(plot)
     streams.use_tmpdir(tmpdir)
@@ -172,7 +172,7 @@ def score(
         if plot is not None and scores.picture is not None:
             kinds: dict[str, Callable[..., None]] = {
                 "labels": plots.confusion,
-                "generation": plots_made.cells,
+                "generation": plots.made,
             }
             drawn = kinds.get(scores.task, plots.score)
             drawn(scores.picture, plot)

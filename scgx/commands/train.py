@@ -49,6 +49,12 @@ def train(
         int | None,
         typer.Option("--min-cells-per-class", metavar="N", min=1, help="--label: default 10"),
     ] = None,
+    max_per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--max-per-class", metavar="N", min=1, help="--label of an embedding: default 5000"
+        ),
+    ] = None,
     label_map: Annotated[
         Path | None,
         typer.Option("--label-map", metavar="FILE", help="--label: fine<TAB>coarse, kept for use"),
@@ -115,7 +121,8 @@ def train(
     and --features then what they are learned from. For cells of another study, --panel takes the
     genes that its file has, and --augment shows the model copies of the training cells by other
     chemistries. A generator learns to draw cells of the classes of --label, and of any --condition,
-    from counts of its --features (default: 2000). All else about a model is --set key=value. A
+    from counts of its --features (default: 2000). An embedding takes no target; --label then lets
+    each class in with --max-per-class cells at most. All else about a model is --set key=value. A
     model that trains in epochs keeps a checkpoint beside the output (PATH.checkpoint); Ctrl-C
     leaves it there, and --resume goes on from it to the same weights.
 
@@ -126,7 +133,7 @@ def train(
     """
     chosen = LabelOptions(
         label, balance, min_cells_per_class, label_map, features, panel, augment,
-        tuple(condition or ()),
+        tuple(condition or ()), max_per_class,
     )  # fmt: skip
     if knobs:
         from scgx.learn import config as described
@@ -155,7 +162,8 @@ def train(
         device=device,
         labels=chosen.classifies(model),
     )
-    if (resume or log or plot) and not hasattr(settings, "epochs"):
+    is_embedding = chosen.embeds(model)
+    if (resume or log or (plot and not is_embedding)) and not hasattr(settings, "epochs"):
         from scgx.errors import UsageError
 
         raise UsageError(
@@ -176,7 +184,7 @@ def train(
             stack.enter_context(alone(Path(output)))
         dst = stack.enter_context(streams.sink(output))
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import fit_generator, fit_labels
+        from scgx.learn import fit_embedding, fit_generator, fit_labels
         from scgx.learn.convert import check_role
         from scgx.learn.model import joins
         from scgx.learn.train import Roles, fit
@@ -184,7 +192,10 @@ def train(
 
         report = progress.Report(log, checkpoint=checkpoint, resume=resume)
         with open_cells(src.path, name=src.name, memory=budget) as cells:
-            if label is not None and not chosen.classifies(model):
+            if is_embedding:
+                placed = chosen.embedding(source)
+                fitted = fit_embedding.fit(model, cells, placed, settings, seed=seed, report=report)
+            elif label is not None and not chosen.classifies(model):
                 asked = chosen.generator(source)
                 fitted = fit_generator.fit(model, cells, asked, settings, seed=seed, report=report)
             elif label is not None:
@@ -201,6 +212,9 @@ def train(
         if plot is not None:
             from scgx import plots
 
-            plots.curve(report.records, plot)
+            if is_embedding:
+                plots.explained(fitted.summary["explained_ratio"], plot)
+            else:
+                plots.curve(report.records, plot)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

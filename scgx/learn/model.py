@@ -4,7 +4,8 @@ A file in `models/` has `Config` (a frozen dataclass: every knob with its defaul
 (the modalities it takes and gives), `LABELS` where it learns labels (the modalities it learns them
 from), and a class `Model`. Which of the capabilities below the class has decides which commands accept
 it. A model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. A
-generator has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. A
+generator has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. An
+embedding has `EMBEDS`, the modalities it finds places for, and `COMPONENT`, what an axis is called. A
 joint model (`JOINT = True`) takes both sides of a pair alike: a cell of either, or of both, has a
 place in its space. `HIDDEN` is the share of genes that `train --augment` hides from copies of cells,
 where absent and zero are one to the model; it hides none from others.
@@ -70,6 +71,24 @@ class PredictsBack(Protocol):
 
     def predict_back(self, block: CellBlock) -> np.ndarray:
         """Float32 (n, inputs) in the input units; the block holds the model's outputs."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A few numbers for a cell, in which cells that are alike lie near each other."""
+
+    @property
+    def explained(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each component on the training rows, float64 (d,): its variance, its share in all."""
+        ...
+
+    def embed(self, block: CellBlock) -> np.ndarray:
+        """Float32 (n, d)."""
+        ...
+
+    def loadings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the inputs, int64 (p,), and what each weighs in each component, float32 (p, d)."""
         ...
 
 
@@ -157,6 +176,11 @@ def learns_labels(module: ModuleType) -> bool:
 def generates(module: ModuleType) -> bool:
     """Does this file in `models/` draw synthetic cells?"""
     return bool(getattr(module, "GENERATES", ()))
+
+
+def embeds(module: ModuleType) -> bool:
+    """Does this file in `models/` find places for cells of one modality?"""
+    return bool(getattr(module, "EMBEDS", ()))
 
 
 def joins(module: ModuleType) -> bool:

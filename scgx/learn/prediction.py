@@ -24,6 +24,8 @@ from scgx.learn.parts import parts_of
 from scgx.learn.train import restore
 from scgx.progress import bar, say, warn
 
+USES = {"generation": "generate", "labels": "classify", "embedding": "embed"}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -45,7 +47,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
     if header.task != "modality":
         raise DataError(
             f"is a model of {header.task} and predicts no modality",
-            fix=f"scgx {'generate' if header.task == 'generation' else 'classify'} uses it",
+            fix=f"scgx {USES.get(header.task, 'classify')} uses it",
             file=found.name,
         )
     is_back = two_sided.is_back(found, request.source, request.target)

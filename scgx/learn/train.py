@@ -20,7 +20,7 @@ from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.convert import Missing, totals_of
 from scgx.learn.data import Side, TrainingData
-from scgx.learn.model import Model, joins, parts_for
+from scgx.learn.model import Model, embeds, joins, parts_for
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.places import features_at, find, table_of
 from scgx.progress import Report, say
@@ -80,13 +80,20 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
     if roles.source == roles.target:
         raise UsageError(f"--from and --to are both {roles.source}")
     if not target:
-        raise UsageError(f"model {name!r} learns labels", fix="name their column with --label")
+        words = "embeds cells" if embeds(registry.load("models", name)) else "learns labels"
+        raise UsageError(f"model {name!r} {words} and predicts no modality", fix=_OTHERWISE[words])
     if roles.source not in source or roles.target not in target:
         can = f"{'|'.join(sorted(source))} to {'|'.join(sorted(target))}"
         raise DataError(
             f"model {name!r} does not predict {roles.target} from {roles.source}",
             fix=f"it does {can}",
         )
+
+
+_OTHERWISE = {
+    "embeds cells": "scgx embed; and train without --to",
+    "learns labels": "name their column with --label",
+}
 
 
 def gather(cells: Cells, roles: Roles, parts: Parts, *, shared: bool = False) -> TrainingData:
@@ -224,25 +231,29 @@ def _header(
         model=name,
         task="modality",
         config=config.to_json(settings),
-        inputs=_table(cells, data.source, roles.source_at),
-        outputs=_table(cells, data.target, roles.target_at),
+        inputs=feature_table(cells, data.source, roles.source_at),
+        outputs=feature_table(cells, data.target, roles.target_at),
         version=__version__,
         seed=seed,
         genome=str(cells.scgx.get("genome", "")),
         split=parts.id,
         trained_on={"train": len(parts.train), "val": len(parts.val)},
-        totals=_totals(cells, roles.source),
+        totals=totals_word(cells, roles.source),
         history=history.chain([cells], seed),
         records=artifact.timeless(report.records),
-        target_totals=_totals(cells, roles.target) if joins(registry.load("models", name)) else "",
+        target_totals=totals_word(cells, roles.target)
+        if joins(registry.load("models", name))
+        else "",
     )
 
 
-def _totals(cells: Cells, modality: str) -> str:
+def totals_word(cells: Cells, modality: str) -> str:
+    """Where depth comes from, as the header says it: "obs", or "sum" over the features."""
     return "sum" if totals_of(cells, modality) is None else "obs"
 
 
-def _table(cells: Cells, side: Side, at: str | None) -> artifact.Table:
+def feature_table(cells: Cells, side: Side, at: str | None) -> artifact.Table:
+    """A side of a file as the artifact keeps it: names, places, symbols, units."""
     features = side.features
     frame = table_of(cells, side.conversion.key, side.columns)
     symbols = frame.strings("gene_name").tolist() if "gene_name" in frame else []

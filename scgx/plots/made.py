@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from scgx import plots
+from scgx.plots.canvas import canvas, check_kind, save
 
 _REAL, _MADE = "0.55", "#c0491f"
 
@@ -36,15 +36,15 @@ class Made(Protocol):
 
 def cells(made: Made, path: Path) -> None:
     """Per maker of cells: real and made cells in two components, and means of genes; then bars."""
-    kind = plots.check_kind(path)
+    kind = check_kind(path)
     names = list(made.points)
-    figure = plots.canvas(3.1 * len(names) + 3.6, 6.2)
+    figure = canvas(3.1 * len(names) + 3.6, 6.2)
     grid = figure.add_gridspec(2, len(names) + 1)
     for i, name in enumerate(names):
         _cloud(figure.add_subplot(grid[0, i]), made, name)
         _means(figure.add_subplot(grid[1, i]), made.genes[name])
     _bars(figure.add_subplot(grid[:, -1]), made)
-    plots.save(figure, path, kind)
+    save(figure, path, kind)
 
 
 def _cloud(axis, made: Made, name: str) -> None:  # type: ignore[no-untyped-def]
