@@ -148,6 +148,12 @@ class TrainingData:
         present = np.atleast_1d(offered.any(axis=0))
         return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
 
+    def turned(self) -> TrainingData:
+        """The same cells with inputs and targets exchanged."""
+        parts = self.train, self.val
+        sides = self.target, self.source
+        return TrainingData(self._cells, sides, parts, groups=self.groups, na=self.na)
+
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
     ) -> Iterator[Batch]:

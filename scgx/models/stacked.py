@@ -18,16 +18,16 @@ import numpy as np
 from scipy import sparse
 
 from scgx.learn.artifact import pack_arrays, unpack_arrays
-from scgx.learn.bayes import Kinds, score_kinds
+from scgx.learn.bayes import Kinds
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
-from scgx.learn.curve import Curve, Shrinkage, evened
+from scgx.learn.curve import Curve, Shrinkage
 from scgx.learn.data import TrainingData
 from scgx.learn.depth import Depth
-from scgx.learn.foresight import Foresight, foresee
+from scgx.learn.evidence import Evidence, Wanted, gather
+from scgx.learn.foresight import Foresight
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
-from scgx.learn.neighbours import smoothed
 from scgx.learn.residual import targets, training_targets
 from scgx.learn.selection import fold_of, judges, mean_correlation
 from scgx.learn.target import bounded, limits
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 FROM = {"atac", "activity", "rna"}
 TO = {"rna", "atac", "adt", "activity"}
-BAYES_SHARE = 0.5  # of the spread of the foreseen components
 NETWORK_SHARES = (0.0, 0.3, 0.6, 0.9)
 
 
@@ -69,32 +68,12 @@ class Config:
     device: str = "auto"  # auto, cpu or cuda
 
 
-class _Evidence(NamedTuple):
-    """What the heads see of a cell."""
-
-    foresight: Foresight
-    kinds: Kinds
-    depth: Depth
-    scale: np.ndarray  # (seen,) of foreseen components
-    centre: np.ndarray  # (kinds + 1,) mean of each score, then one over their common spread
-
-    def __call__(self, x: sparse.csr_array, present: np.ndarray | None = None) -> np.ndarray:
-        """(n, seen + kinds + 1) float32."""
-        return self.join(self.foresight(x), self.kinds(x), self.depth(x, present))
-
-    def join(self, foreseen: np.ndarray, scores: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        """The same from its parts, which may have been held out."""
-        seen = foreseen[:, : len(self.scale)] * self.scale
-        scores = (scores - self.centre[:-1]) * self.centre[-1]
-        return np.hstack([seen, scores, depth]).astype(np.float32)
-
-
 class Model:
     """Evidence, two heads, and the loadings that lead back to outputs."""
 
     def __init__(
         self,
-        evidence: _Evidence,
+        evidence: Evidence,
         curve: Curve,
         network: "Committee",
         loadings: Loadings,
@@ -113,7 +92,11 @@ class Model:
         loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
         groups = None if data.groups is None else data.groups[data.train]
         folds = fold_of(groups, len(data.train), seed=seed)
-        evidence, seen = _gather(data, loadings.components(y), folds, config, seed)
+        kept = Wanted(
+            config.seen, config.neighbours, config.kinds, config.idf_power, config.penalty,
+            config.depth,
+        )  # fmt: skip
+        evidence, seen = gather(data, loadings.components(y), folds, kept, seed)
         wanted = Shrinkage(config.gamma, config.second_penalty)
         budget = Budget(data.memory, seed)
         curve, held_out = Curve.fit(seen, y, loadings, folds, wanted, budget)
@@ -157,7 +140,7 @@ class Model:
         from scgx.models import _stacked_net as net
 
         mixing = unpack_arrays(members["scales.safetensors"])
-        evidence = _Evidence(
+        evidence = Evidence(
             Foresight(**unpack_arrays(members["foresight.safetensors"])),
             Kinds(**unpack_arrays(members["kinds.safetensors"])),
             Depth(**unpack_arrays(members["depth.safetensors"])),
@@ -181,24 +164,6 @@ class Model:
         return bounded(self.loadings.outputs(components), self.mixing["limits"])
 
 
-def _gather(
-    data: TrainingData, z: np.ndarray, folds: np.ndarray, config: Config, seed: int
-) -> tuple[_Evidence, np.ndarray]:
-    """Evidence fitted on all training rows, and that of the training rows, held out."""
-    x = data.x(data.train)
-    target = smoothed(z, dimensions=config.seen, neighbours=config.neighbours)
-    foresight, foreseen = foresee(
-        data, target, idf_power=config.idf_power, penalty=config.penalty, seed=seed
-    )
-    kinds, scores = score_kinds(x, target[:, : config.seen], folds, kinds=config.kinds, seed=seed)
-    spread = np.sqrt(scores.var(axis=0).sum() + 1e-12)
-    centre = np.append(scores.mean(axis=0), BAYES_SHARE / spread).astype(np.float32)
-    depth = Depth.fit(x, weight=config.depth)
-    scale = evened(foreseen[:, : config.seen])
-    evidence = _Evidence(foresight, kinds, depth, scale, centre)
-    return evidence, evidence.join(foreseen, scores, depth(x))
-
-
 class _Judged(NamedTuple):
     """Rows that choose the network's epoch and its share."""
 
@@ -210,7 +175,7 @@ class _Judged(NamedTuple):
 
 def _judged(
     data: TrainingData,
-    evidence: _Evidence,
+    evidence: Evidence,
     seen: np.ndarray,
     curve: Curve,
     held_out: np.ndarray,
