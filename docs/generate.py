@@ -15,13 +15,19 @@ from pathlib import Path
 
 from scgx import cli, registry
 from scgx.learn import config
-from scgx.learn.model import embeds, generates, learns_labels, parts_for
+from scgx.learn.model import learns_labels, parts_for
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = {name: ROOT / "docs" / f"{name}.md" for name in ("commands", "models", "metrics")}
 
 _TOUR = re.compile(r"```(sh|python|text) tour\n(.*?)```", re.DOTALL)
+
+_WHAT = {
+    "GENERATES": "Counts of {} for a class (`--label`)",
+    "EMBEDS": "Places for cells by their {}",
+    "RESPONDS": "What perturbations do to {}",
+}
 
 
 def environment() -> dict[str, str]:
@@ -100,12 +106,9 @@ def models() -> str:
         if module.TO:
             ways = f"{', '.join(sorted(module.FROM))} to {', '.join(sorted(module.TO))}"
             parts.append(f"\nFrom {ways}.\n" + knobs(module.Config))
-        if generates(module):
-            kinds = ", ".join(sorted(module.GENERATES))
-            parts.append(f"\nCounts of {kinds} for a class (`--label`).\n" + knobs(module.Config))
-        if embeds(module):
-            kinds = ", ".join(sorted(module.EMBEDS))
-            parts.append(f"\nPlaces for cells by their {kinds}.\n" + knobs(module.Config))
+        for constant, words in _WHAT.items():
+            if kinds := ", ".join(sorted(getattr(module, constant, ()))):
+                parts.append(f"\n{words.format(kinds)}.\n" + knobs(module.Config))
         if learns_labels(module):
             told = ", ".join(sorted(module.LABELS))
             settings = parts_for(module, labels=True).config

@@ -1,4 +1,4 @@
-"""The role of labels in `train`: which options belong to it, and what is wrong without it."""
+"""The roles of `train`: what kind of model learns what, and which options belong to which kind."""
 
 from __future__ import annotations
 
@@ -10,178 +10,162 @@ from scgx import registry
 from scgx.errors import UsageError
 
 if TYPE_CHECKING:
-    from scgx.learn.fit_embedding import EmbeddingRoles
-    from scgx.learn.fit_generator import GeneratorRoles
-    from scgx.learn.fit_labels import LabelRoles
+    from scgx.h5ad.cells import Cells
+    from scgx.learn.train import Fitted
+    from scgx.progress import Report
 
 LEAST = 10
+KINDS = {
+    "modality": "a model of modalities",
+    "labels": "a classifier",
+    "generation": "a generator",
+    "embedding": "an embedding",
+    "response": "a model of responses",
+}
 
 
 @dataclass(frozen=True)
-class LabelOptions:
-    """What the command line says about labels; None where it says nothing."""
+class Roles:
+    """What the command line says of roles; None where it says nothing."""
 
-    column: str | None
-    balance: bool | None
-    least: int | None
-    coarse: Path | None
-    features: str | None
-    panel: Path | None
-    augment: int | None
+    source: str | None = None
+    target: str | None = None
+    units: str | None = None
+    targets: Path | None = None
+    na: str | None = None
+    label: str | None = None
+    control: str | None = None
+    covariates: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    balance: bool | None = None
+    least: int | None = None
     most: int | None = None
+    coarse: Path | None = None
+    features: str | None = None
+    panel: Path | None = None
+    augment: int | None = None
 
-    def classifies(self, model: str) -> bool:
-        """Is it a classifier that --label asks for? Generators and embeddings take labels too."""
-        from scgx.learn.model import embeds, generates
+    def kind(self, model: str) -> str:
+        """What is to be learned: one of KINDS."""
+        from scgx.learn.model import kind_of
 
-        module = registry.load("models", model)
-        return self.column is not None and not (generates(module) or embeds(module))
+        return kind_of(registry.load("models", model), labels=self.label is not None)
 
-    def embeds(self, model: str) -> bool:
-        """Is it an embedding, which has no target?"""
-        from scgx.learn.model import embeds
+    def check(self, model: str) -> None:
+        """UsageError for a role that the model lacks, and for options of another role."""
+        from scgx.learn.model import learns_labels
 
-        return embeds(registry.load("models", model))
-
-    def check(
-        self,
-        model: str,
-        target: str | None,
-        units: str | None,
-        targets: Path | None,
-        na: str | None,
-    ) -> None:
-        """UsageError for a role that the model lacks, and for options of the other role."""
-        from scgx.learn.model import embeds, generates, learns_labels
-
-        module = registry.load("models", model)
-        if embeds(module):
-            self._check_embedding(model, target, units, targets, na)
-            return
-        if self.most is not None:
-            raise UsageError(
-                f"model {model!r} is no embedding, so it takes no --max-per-class",
-                fix="leave --max-per-class out",
-            )
-        if generates(module):
-            self._check_generator(model, target, units, targets, na)
-            return
-        if self.conditions:
-            raise UsageError(
-                f"model {model!r} generates no cells, so it takes no --condition",
-                fix=f"{', '.join(generators())} do",
-            )
-        if self.column is None:
-            given = {
-                "--balance": self.balance,
-                "--min-cells-per-class": self.least,
-                "--label-map": self.coarse,
-                "--features": self.features,
-                "--panel": self.panel,
-                "--augment": self.augment,
-            }
-            for option, value in given.items():
-                if value is not None:
-                    raise UsageError(
-                        f"{option} belongs to --label", fix="name it with --label COLUMN"
-                    )
-            if not module.TO:
-                raise UsageError(
-                    f"model {model!r} learns labels", fix="name their column with --label"
-                )
-            return
-        if not learns_labels(module):
+        kind, module = self.kind(model), registry.load("models", model)
+        if kind == "labels" and not learns_labels(module):
             raise UsageError(
                 f"model {model!r} learns no labels",
                 fix=f"{', '.join(learners())} do; or leave --label out",
             )
-        others = {"--to": target, "--units": units, "--targets": targets, "--na": na}
-        for option, value in others.items():
-            if value is not None:
-                raise UsageError(f"{option} is of no use with --label", fix=f"leave {option} out")
-
-    def _check_generator(
-        self,
-        model: str,
-        target: str | None,
-        units: str | None,
-        targets: Path | None,
-        na: str | None,
-    ) -> None:
-        if self.column is None:
+        for option, (value, kinds) in self._options().items():
+            if value is None or kind in kinds:
+                continue
+            if kind == "modality" and "labels" in kinds:
+                raise UsageError(f"{option} belongs to --label", fix="name it with --label COLUMN")
+            who = "with --label" if kind == "labels" else f"to {KINDS[kind]}"
+            raise UsageError(f"{option} is of no use {who}", fix=f"leave {option} out")
+        if kind == "modality" and not module.TO:
+            raise UsageError(f"model {model!r} learns labels", fix="name their column with --label")
+        if kind == "generation" and self.label is None:
             raise UsageError(
                 f"model {model!r} generates cells of a class", fix="name its column with --label"
             )
-        others = {
-            "--to": target, "--units": units, "--targets": targets, "--na": na, "--panel": self.panel,
-            "--label-map": self.coarse, "--augment": self.augment,
-        }  # fmt: skip
-        for option, value in others.items():
-            if value is not None:
-                raise UsageError(f"{option} is of no use to a generator", fix=f"leave {option} out")
-
-    def _check_embedding(
-        self,
-        model: str,
-        target: str | None,
-        units: str | None,
-        targets: Path | None,
-        na: str | None,
-    ) -> None:
-        others = {
-            "--to": target, "--units": units, "--targets": targets, "--na": na, "--panel": self.panel,
-            "--label-map": self.coarse, "--augment": self.augment, "--features": self.features,
-            "--min-cells-per-class": self.least, "--condition": self.conditions or None,
-        }  # fmt: skip
-        for option, value in others.items():
-            if value is not None:
-                fix = "--set features=N" if option == "--features" else f"leave {option} out"
-                raise UsageError(f"{option} is of no use to an embedding", fix=fix)
-        if self.column is None and (self.most is not None or self.balance):
+        if kind == "embedding" and self.label is None and (self.most is not None or self.balance):
             raise UsageError(
                 "balanced by which classes?", fix="name their column with --label COLUMN"
             )
-        if self.column is not None and self.balance is False:
+        if kind == "embedding" and self.label is not None and self.balance is False:
             raise UsageError(f"model {model!r} takes --label to balance", fix="leave both out")
 
-    def embedding(self, source: str | None) -> EmbeddingRoles:
-        """The same for the engine of embeddings."""
-        from scgx.h5ad.features import parse_place
-        from scgx.learn.fit_embedding import MOST, EmbeddingRoles
+    def fit(
+        self, model: str, cells: Cells, settings: object, *, seed: int, report: Report
+    ) -> Fitted:
+        """Fit the model by the engine of its kind."""
+        from scgx.h5ad.features import parse_modality, parse_place
 
-        modality, at = parse_place(source) if source else (None, None)
-        return EmbeddingRoles(modality, at, self.column, self.most or MOST)
+        kind, source = self.kind(model), self.source
+        modality = parse_modality(source) if source and kind in ("labels", "generation") else None
+        if kind == "embedding":
+            from scgx.learn import fit_embedding as embedding
 
-    def generator(self, source: str | None) -> GeneratorRoles:
-        """The same for the engine of generators."""
-        from scgx.h5ad.features import parse_modality
-        from scgx.learn.fit_generator import FEATURES, GeneratorRoles
+            where, at = parse_place(source) if source else (None, None)
+            placed = embedding.EmbeddingRoles(where, at, self.label, self.most or embedding.MOST)
+            return embedding.fit(model, cells, placed, settings, seed=seed, report=report)
+        if kind == "generation":
+            from scgx.learn import fit_generator as generator
 
-        return GeneratorRoles(
-            label=self.column or "",
-            conditions=self.conditions,
-            source=parse_modality(source) if source else None,
-            features=self.features or FEATURES,
-            least=self.least or LEAST,
-            balance=self.balance is True,
-        )
+            drawn = generator.GeneratorRoles(
+                label=self.label or "",
+                conditions=self.conditions,
+                source=modality,
+                features=self.features or generator.FEATURES,
+                least=self.least or LEAST,
+                balance=self.balance is True,
+            )
+            return generator.fit(model, cells, drawn, settings, seed=seed, report=report)
+        if kind == "labels":
+            from scgx.learn import fit_labels as labels
 
-    def roles(self, source: str | None) -> LabelRoles:
-        """The same for the engine; `source` is the modality of --from."""
-        from scgx.h5ad.features import parse_modality
-        from scgx.learn.fit_labels import LabelRoles
+            taught = labels.LabelRoles(
+                column=self.label or "",
+                source=modality,
+                balance=self.balance is not False,
+                least=self.least or LEAST,
+                coarse=self.coarse,
+                features=self.features,
+                panel=self.panel,
+                augment=self.augment or 0,
+            )
+            return labels.fit(model, cells, taught, settings, seed=seed, report=report)
+        if kind == "response":
+            from scgx.learn import fit_response as response
 
-        return LabelRoles(
-            column=self.column or "",
-            source=parse_modality(source) if source else None,
-            balance=self.balance is not False,
-            least=self.least or LEAST,
-            coarse=self.coarse,
-            features=self.features,
-            panel=self.panel,
-            augment=self.augment or 0,
-        )
+            asked = response.ResponseRoles(self.label, self.control, self.covariates)
+            return response.fit(model, cells, asked, settings, seed=seed, report=report)
+        return self._fit_modality(model, cells, settings, seed=seed, report=report)
+
+    def _fit_modality(
+        self, model: str, cells: Cells, settings: object, *, seed: int, report: Report
+    ) -> Fitted:
+        from scgx.learn import train
+        from scgx.learn.convert import check_role
+        from scgx.learn.knobs import missing_weight, read_names
+        from scgx.learn.model import joins
+        from scgx.learn.two_sided import roles_of_two
+
+        source, target = self.source, self.target
+        if source is None and target is None and joins(registry.load("models", model)):
+            source, target = roles_of_two(cells) or (None, None)
+        to, to_at = check_role(cells, target, "--to", (source,) if source else ())
+        start, start_at = check_role(cells, source, "--from", (to,))
+        weight, names = missing_weight(self.na), read_names(self.targets)
+        roles = train.Roles(start, to, self.units, names, weight, start_at, to_at)
+        return train.fit(model, cells, roles, settings, seed=seed, report=report)
+
+    def _options(self) -> dict[str, tuple[object, tuple[str, ...]]]:
+        """Every option that not all kinds take: what was given, and who takes it."""
+        alone = ("modality",)
+        return {
+            "--to": (self.target, alone),
+            "--units": (self.units, alone),
+            "--targets": (self.targets, alone),
+            "--na": (self.na, alone),
+            "--from": (self.source, ("modality", "labels", "generation", "embedding")),
+            "--label": (self.label, ("labels", "generation", "embedding", "response")),
+            "--control": (self.control, ("response",)),
+            "--condition": (self.conditions or None, ("generation",)),
+            "--balance": (self.balance, ("labels", "generation", "embedding")),
+            "--min-cells-per-class": (self.least, ("labels", "generation")),
+            "--max-per-class": (self.most, ("embedding",)),
+            "--label-map": (self.coarse, ("labels",)),
+            "--features": (self.features, ("labels", "generation")),
+            "--panel": (self.panel, ("labels",)),
+            "--augment": (self.augment, ("labels",)),
+        }
 
 
 def learners() -> list[str]:
@@ -190,11 +174,3 @@ def learners() -> list[str]:
 
     known = registry.names("models")
     return [name for name in known if learns_labels(registry.load("models", name))]
-
-
-def generators() -> list[str]:
-    """Names of the models that generate cells."""
-    from scgx.learn.model import generates
-
-    known = registry.names("models")
-    return [name for name in known if generates(registry.load("models", name))]

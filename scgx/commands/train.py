@@ -9,7 +9,7 @@ import typer
 from scgx import progress, registry
 from scgx.commands import _options as opt
 from scgx.commands._completion import models
-from scgx.commands._train_roles import LabelOptions
+from scgx.commands._train_roles import Roles
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
@@ -85,6 +85,10 @@ def train(
         list[str] | None,
         typer.Option("--covariate", metavar="COLUMN", help="obs column, repeatable"),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option("--control", metavar="VALUE", help="--label of perturbations: who has none"),
+    ] = None,
     targets: Annotated[
         Path | None, typer.Option("--targets", metavar="FILE", help="fit these features only")
     ] = None,
@@ -122,55 +126,60 @@ def train(
     genes that its file has, and --augment shows the model copies of the training cells by other
     chemistries. A generator learns to draw cells of the classes of --label, and of any --condition,
     from counts of its --features (default: 2000). An embedding takes no target; --label then lets
-    each class in with --max-per-class cells at most. All else about a model is --set key=value. A
-    model that trains in epochs keeps a checkpoint beside the output (PATH.checkpoint); Ctrl-C
-    leaves it there, and --resume goes on from it to the same weights.
+    each class in with --max-per-class cells at most. A model of responses learns what the
+    perturbations of --label do to cells like the controls, those that agree in each --covariate;
+    column, controls and covariates are found where the layout is known. All else about a model is
+    --set key=value. A model that trains in epochs keeps a checkpoint beside the output
+    (PATH.checkpoint); Ctrl-C leaves it there, and --resume goes on from it to the same weights.
 
     Example:
     scgx train ridge --knobs
     scgx fetch demo | scgx split --by donor | scgx train ridge --from atac --to rna -o ridge.scgx
     scgx fetch demo | scgx train logistic --label cell_type -o types.scgx
+    scgx train one-hot-ridge screen.h5ad --label perturbation -o response.scgx
     """
-    chosen = LabelOptions(
-        label, balance, min_cells_per_class, label_map, features, panel, augment,
-        tuple(condition or ()), max_per_class,
+    roles = Roles(
+        source, target, units, targets, na, label, control, tuple(covariate or ()),
+        tuple(condition or ()), balance, min_cells_per_class, max_per_class, label_map, features,
+        panel, augment,
     )  # fmt: skip
+    kind = roles.kind(model)
     if knobs:
         from scgx.learn import config as described
         from scgx.learn.model import parts_for
 
-        kind = parts_for(registry.load("models", model), labels=chosen.classifies(model)).config
-        progress.table("", ["knob", "type", "default", "what"], described.describe(kind))
+        about = parts_for(registry.load("models", model), labels=kind == "labels").config
+        progress.table("", ["knob", "type", "default", "what"], described.describe(about))
         return
     streams.glance(input)
     for written in (output, log, plot):
         streams.apart(written, input, panel or "-")
+    streams.distinct(output, log, plot)
     from scgx.learn.threads import limit
 
     limit(threads)
-    chosen.check(model, target, units, targets, na)
+    roles.check(model)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     from scgx.learn.knobs import missing_weight, read_names, settings_of
 
+    missing_weight(na)
+    read_names(targets)
     settings = settings_of(
         model,
         list(set_ or []),
         config,
-        covariates=covariate,
+        covariates=None if kind == "response" else covariate,
         epochs=epochs,
         device=device,
-        labels=chosen.classifies(model),
+        labels=kind == "labels",
     )
-    is_embedding = chosen.embeds(model)
-    if (resume or log or (plot and not is_embedding)) and not hasattr(settings, "epochs"):
+    if (resume or log or (plot and kind != "embedding")) and not hasattr(settings, "epochs"):
         from scgx.errors import UsageError
 
         raise UsageError(
             f"model {model!r} does not train in epochs", fix="leave --log, --plot and --resume out"
         )
-    weight = missing_weight(na)
-    names = read_names(targets)
     checkpoint = None if output == "-" else Path(f"{output}.checkpoint")
     if resume and checkpoint is None:
         from scgx.errors import UsageError
@@ -184,35 +193,15 @@ def train(
             stack.enter_context(alone(Path(output)))
         dst = stack.enter_context(streams.sink(output))
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import fit_embedding, fit_generator, fit_labels
-        from scgx.learn.convert import check_role
-        from scgx.learn.model import joins
-        from scgx.learn.train import Roles, fit
-        from scgx.learn.two_sided import roles_of_two
 
         report = progress.Report(log, checkpoint=checkpoint, resume=resume)
         with open_cells(src.path, name=src.name, memory=budget) as cells:
-            if is_embedding:
-                placed = chosen.embedding(source)
-                fitted = fit_embedding.fit(model, cells, placed, settings, seed=seed, report=report)
-            elif label is not None and not chosen.classifies(model):
-                asked = chosen.generator(source)
-                fitted = fit_generator.fit(model, cells, asked, settings, seed=seed, report=report)
-            elif label is not None:
-                taught = chosen.roles(source)
-                fitted = fit_labels.fit(model, cells, taught, settings, seed=seed, report=report)
-            else:
-                if source is None and target is None and joins(registry.load("models", model)):
-                    source, target = roles_of_two(cells) or (None, None)
-                to, to_at = check_role(cells, target, "--to", (source,) if source else ())
-                start, start_at = check_role(cells, source, "--from", (to,))
-                roles = Roles(start, to, units, names, weight, start_at, to_at)
-                fitted = fit(model, cells, roles, settings, seed=seed, report=report)
+            fitted = roles.fit(model, cells, settings, seed=seed, report=report)
             fitted.write(dst.path)
         if plot is not None:
             from scgx import plots
 
-            if is_embedding:
+            if kind == "embedding":
                 plots.explained(fitted.summary["explained_ratio"], plot)
             else:
                 plots.curve(report.records, plot)

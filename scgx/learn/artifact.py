@@ -71,6 +71,21 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Screened:
+    """What a model of responses was told: the column of perturbations, and training cells of each.
+
+    `strata` are the combinations of levels of the covariates in which controls and perturbed cells
+    were compared.
+    """
+
+    column: str
+    controls: int
+    counts: dict[str, int]
+    covariates: list[str]
+    strata: list[list[str]]
+
+
+@dataclass(frozen=True)
 class Header:
     """What a model is and where it comes from; readable without restoring it."""
 
@@ -92,6 +107,7 @@ class Header:
     labels: Labels | None = None  # of a classifier
     conditions: list[Condition] = field(default_factory=list)  # of a generator, the label first
     target_totals: str = ""  # of a joint model: `totals` of its outputs
+    response: Screened | None = None  # of a model of responses
 
 
 @dataclass(frozen=True)
@@ -141,10 +157,9 @@ def write(
     payload = {"summary.safetensors": pack_arrays(summary), **members}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in payload.items()}
     described = asdict(header) | {"members": hashes}
-    if not header.conditions:
-        del described["conditions"]  # versions that know no generators read all other models
-    if not header.target_totals:
-        del described["target_totals"]
+    for newer in ("conditions", "target_totals", "response"):
+        if not getattr(header, newer):
+            del described[newer]  # versions that do not know it read all other models
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         head = json.dumps(described, sort_keys=True, indent=1).encode()
         for name, data in {HEADER: head, **payload}.items():
@@ -232,7 +247,12 @@ def _header(data: bytes | None, name: str) -> Header:
         tables = {side: _table(fields[side]) for side in ("inputs", "outputs")}
         labels = fields.get("labels")
         told = [Condition(**about) for about in fields.get("conditions", [])]
-        more = {"labels": Labels(**labels) if labels else None, "conditions": told}
+        screen = fields.get("response")
+        more = {
+            "labels": Labels(**labels) if labels else None,
+            "conditions": told,
+            "response": Screened(**screen) if screen else None,
+        }
         return Header(**fields | tables | more)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"its header is damaged: {str(error)[:80]}", file=name) from None

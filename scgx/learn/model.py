@@ -6,6 +6,7 @@ from), and a class `Model`. Which of the capabilities below the class has decide
 it. A model of modalities that learns labels too has `Classifier` and `ClassifierConfig` for them. A
 generator has `GENERATES`, the modalities whose counts it draws, and takes its conditions from obs. An
 embedding has `EMBEDS`, the modalities it finds places for, and `COMPONENT`, what an axis is called. A
+model of perturbations has `RESPONDS`, the modalities in which it tells what they do. A
 joint model (`JOINT = True`) takes both sides of a pair alike: a cell of either, or of both, has a
 place in its space. `HIDDEN` is the share of genes that `train --augment` hides from copies of cells,
 where absent and zero are one to the model; it hides none from others.
@@ -20,12 +21,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, run
 import numpy as np
 from scipy import sparse
 
+from scgx.cells.perturbations import Perturbation
 from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
     from scgx.learn.data import TrainingData
+    from scgx.learn.embedding_data import EmbeddingData
     from scgx.learn.generative import GenerativeData
     from scgx.learn.labels import LabelledData
+    from scgx.learn.response_data import ResponseData
     from scgx.progress import Report
 
 
@@ -37,7 +41,7 @@ class Model(Protocol):
     @classmethod
     def fit(
         cls,
-        data: TrainingData | LabelledData | GenerativeData,
+        data: TrainingData | LabelledData | GenerativeData | EmbeddingData | ResponseData,
         config: object,
         *,
         seed: int,
@@ -89,6 +93,32 @@ class Embeds(Protocol):
 
     def loadings(self) -> tuple[np.ndarray, np.ndarray]:
         """Which of the inputs, int64 (p,), and what each weighs in each component, float32 (p, d)."""
+        ...
+
+
+@runtime_checkable
+class Shifts(Protocol):
+    """What perturbations do, as a change of the mean profile that every control takes alike."""
+
+    def refuses(self, one: Perturbation) -> str | None:
+        """Why a perturbation cannot be answered; None where it can."""
+        ...
+
+    def change(self, one: Perturbation, stratum: int) -> np.ndarray:
+        """Float32 (genes,), in the units of the model; stratum -1 is one never seen."""
+        ...
+
+
+@runtime_checkable
+class Responds(Protocol):
+    """What perturbations do to each control cell."""
+
+    def refuses(self, one: Perturbation) -> str | None:
+        """Why a perturbation cannot be answered; None where it can."""
+        ...
+
+    def respond(self, controls: CellBlock, strata: np.ndarray, one: Perturbation) -> np.ndarray:
+        """Float32 (n, genes): the controls as they would be; strata int64 (n,), -1 never seen."""
         ...
 
 
@@ -178,9 +208,17 @@ def generates(module: ModuleType) -> bool:
     return bool(getattr(module, "GENERATES", ()))
 
 
-def embeds(module: ModuleType) -> bool:
-    """Does this file in `models/` find places for cells of one modality?"""
-    return bool(getattr(module, "EMBEDS", ()))
+def kind_of(module: ModuleType, *, labels: bool) -> str:
+    """What a file in `models/` learns: labels where they are asked for and it does nothing else with
+    them, else a generation, an embedding, a response, or a modality.
+    """
+    for constant, kind in _KINDS.items():
+        if getattr(module, constant, ()):
+            return kind
+    return "labels" if labels else "modality"
+
+
+_KINDS = {"GENERATES": "generation", "EMBEDS": "embedding", "RESPONDS": "response"}
 
 
 def joins(module: ModuleType) -> bool:

@@ -20,7 +20,7 @@ from scgx.h5ad.names import hash_names
 from scgx.learn import artifact, config
 from scgx.learn.convert import Missing, totals_of
 from scgx.learn.data import Side, TrainingData
-from scgx.learn.model import Model, embeds, joins, parts_for
+from scgx.learn.model import Model, joins, kind_of, parts_for
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.places import features_at, find, table_of
 from scgx.progress import Report, say
@@ -80,8 +80,8 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
     if roles.source == roles.target:
         raise UsageError(f"--from and --to are both {roles.source}")
     if not target:
-        words = "embeds cells" if embeds(registry.load("models", name)) else "learns labels"
-        raise UsageError(f"model {name!r} {words} and predicts no modality", fix=_OTHERWISE[words])
+        words, fix = _OTHERWISE[kind_of(registry.load("models", name), labels=True)]
+        raise UsageError(f"model {name!r} {words} and predicts no modality", fix=fix)
     if roles.source not in source or roles.target not in target:
         can = f"{'|'.join(sorted(source))} to {'|'.join(sorted(target))}"
         raise DataError(
@@ -91,8 +91,10 @@ def check_direction(name: str, source: set[str], target: set[str], roles: Roles)
 
 
 _OTHERWISE = {
-    "embeds cells": "scgx embed; and train without --to",
-    "learns labels": "name their column with --label",
+    "embedding": ("embeds cells", "scgx embed; and train without --to"),
+    "generation": ("generates cells", "name the column of classes with --label"),
+    "response": ("answers perturbations", "train without --to"),
+    "labels": ("learns labels", "name their column with --label"),
 }
 
 

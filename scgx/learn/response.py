@@ -1,0 +1,252 @@
+"""Responses as a file: control cells as they would be under each perturbation that was asked for.
+
+A predicted cell knows the control that it was made of (`obs["scgx_control"]`), so that a score can
+subtract exactly that one and no noise of the controls stands on both sides of a correlation.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from scgx.cells.perturbations import Perturbation, Screen, is_screen, parse, screen_of
+from scgx.errors import DataError, InputError, MachineError
+from scgx.h5ad import history
+from scgx.h5ad.cells import Cells
+from scgx.h5ad.frame import Frame, categorical
+from scgx.h5ad.names import hash_names
+from scgx.h5ad.streams import Sink
+from scgx.h5ad.writer import create
+from scgx.learn import apply
+from scgx.learn.artifact import Artifact, Screened
+from scgx.learn.model import Responds, Shifts
+from scgx.learn.parts import parts_of
+from scgx.learn.prediction import choose_rows, var_of
+from scgx.learn.strata import Strata
+from scgx.learn.train import restore
+from scgx.progress import bar, say, warn
+
+CONTROLS = 500
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which perturbations (None: those of the file), of which rows, from how many controls each."""
+
+    perturbations: tuple[str, ...] | None
+    rows: str | None = None
+    controls: int = CONTROLS  # of a stratum, for each perturbation
+    min_overlap: float = 0.05
+    history: bool = True
+
+
+class _Plan(NamedTuple):
+    """Every perturbation that is answered, with the rows of its controls; and what is refused."""
+
+    answered: list[tuple[Perturbation, np.ndarray]]
+    refused: dict[str, str]
+
+
+def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
+    """Predict and write one h5ad; DataError where nothing can be answered."""
+    told = found.header.response
+    if told is None:
+        raise InputError("is a model of responses that names no screen", file=found.name)
+    alignment = apply.align(cells, found.header, asked.min_overlap)
+    model = restore(found)
+    if not isinstance(model, Responds | Shifts):
+        raise DataError("this model answers no perturbation", file=found.name)
+    strata = Strata(tuple(told.covariates), tuple(tuple(each) for each in told.strata))
+    plan = _plan(model, cells, found, strata, asked)
+    rows = np.concatenate([rows for _one, rows in plan.answered])
+    width = len(found.header.outputs.names)
+    _require_room(len(rows) * width * 4, dst.path.parent)
+    groups = strata.codes(cells.obs)
+    with create(dst.path) as out:
+        with (
+            out.matrix("X", width, np.float32, is_sparse=False) as append,
+            bar("predict", len(rows)) as advance,
+        ):
+            for one, controls in plan.answered:
+                for block in _answers(model, cells, (alignment, groups), one, controls, found.name):
+                    append(block)
+                    advance(len(block))
+        out.frame("obs", _obs(cells.obs, plan, told))
+        out.frame("var", var_of(found.header.outputs, np.arange(width)))
+        out.uns("scgx/task", "perturbation")
+        out.uns("scgx/model", json.dumps(_about(found, told), sort_keys=True))
+        out.uns("scgx/refused", json.dumps(plan.refused, sort_keys=True))
+        out.uns("scgx/split_id", found.header.split)
+        for name in ("train_cells", "train_mean", "perturbed_mean"):
+            out.uns(f"scgx/{name}", found.summary[name])
+        for name in ("genome", "split"):
+            if isinstance(cells.scgx.get(name), str):
+                out.uns(f"scgx/{name}", cells.scgx[name])
+        units = {"X": {"rna": found.header.outputs.units}}
+        history.sign(out, [cells], units=units, keep=asked.history, before=found.header.history)
+    say(
+        f"{len(plan.answered):,} perturbations, {len(rows):,} cells, {width:,} genes in"
+        f" {found.header.outputs.units}"
+    )
+
+
+def read_wanted(path: Path) -> tuple[str, ...]:
+    """Perturbations of a table: its column `perturbation` or `condition`, else its first; DataError
+    where it is empty.
+    """
+    lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise DataError(
+            "names no perturbation", fix="a header line, then one a line", file=str(path)
+        )
+    head = lines[0]
+    column = next((head.index(n) for n in ("perturbation", "condition") if n in head), 0)
+    if short := next((i for i, line in enumerate(lines, 1) if len(line) <= column), 0):
+        raise DataError(f"line {short} has no {head[column]}", file=str(path))
+    return tuple(dict.fromkeys(line[column] for line in lines[1:]))
+
+
+def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: Asked) -> _Plan:
+    told = found.header.response
+    assert told is not None and isinstance(model, Responds | Shifts)
+    screen = _screen(cells, told, needed=asked.perturbations is None)
+    rows = choose_rows(cells, asked.rows, found.header.split)
+    controls = rows if screen is None else rows[screen.control[rows]]
+    if not len(controls):
+        where = (
+            "test rows have" if parts_of(cells) is not None and asked.rows is None else "rows have"
+        )
+        raise DataError(f"the {where} no control cells", fix="--rows all", file=cells.name)
+    groups = strata.codes(cells.obs)
+    if strange := int((groups[controls] < 0).sum()):
+        say(f"{strange:,} controls are of a {', '.join(strata.columns)} never seen in training")
+    wanted = _wanted(screen, rows, groups, asked)
+    answered, refused = [], {}
+    for one, places in wanted:
+        reason = model.refuses(one)
+        own = controls if places is None else controls[np.isin(groups[controls], places)]
+        if reason is None and not len(own):
+            reason = "no control of its stratum"
+        if reason is not None:
+            refused[one.label] = reason
+            continue
+        answered.append((one, _some(cells, own, groups, asked.controls)))
+    for label, reason in list(refused.items())[:3]:
+        warn(f"{label} is not answered: {reason}")
+    if len(refused) > 3:
+        warn(f"{len(refused):,} perturbations are not answered in all")
+    if not answered:
+        raise DataError(f"none of {len(wanted):,} perturbations can be answered", file=found.name)
+    return _Plan(answered, refused)
+
+
+def _screen(cells: Cells, told: Screened, *, needed: bool) -> Screen | None:
+    """The perturbations of the file; None where all of its cells are controls."""
+    if told.column in cells.obs:
+        words = {word for word in cells.obs.strings(told.column) if word is not None}
+        if not needed and not is_screen(cells.obs, told.column) and len(words) < 2:
+            return None
+        return screen_of(cells.obs, told.column, genes=cells.var_names)
+    if needed:
+        raise DataError(
+            f"has no {told.column} in obs", fix="--perturb GENE says what is asked", file=cells.name
+        )
+    return None
+
+
+def _wanted(
+    screen: Screen | None, rows: np.ndarray, groups: np.ndarray, asked: Asked
+) -> list[tuple[Perturbation, np.ndarray | None]]:
+    """Perturbations with the strata in which they are asked for (None: in all)."""
+    if asked.perturbations is not None:
+        each = [parse(text) for text in asked.perturbations]
+        for one, text in zip(each, asked.perturbations):
+            if not one.targets:
+                raise DataError(f"{text!r} perturbs nothing", fix="--perturb GENE, or A+B")
+        return [(one, None) for one in dict.fromkeys(each)]
+    assert screen is not None
+    codes = screen.codes[rows]
+    wanted = [int(code) for code in np.unique(codes[codes > 0])]
+    if not wanted:
+        raise DataError("none of these rows is perturbed", fix="--perturb GENE, or --rows all")
+    return [(screen.conditions[code], np.unique(groups[rows[codes == code]])) for code in wanted]
+
+
+def _some(cells: Cells, rows: np.ndarray, groups: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows of each stratum, whatever their order, sorted."""
+    ranks = hash_names(cells.obs_names[rows])
+    kept = []
+    for group in np.unique(groups[rows]):
+        here = np.flatnonzero(groups[rows] == group)
+        kept.append(rows[here[np.argsort(ranks[here], kind="stable")[:most]]])
+    return np.sort(np.concatenate(kept))
+
+
+def _answers(
+    model: Responds | Shifts,
+    cells: Cells,
+    seen: tuple[apply.Alignment, np.ndarray],
+    one: Perturbation,
+    rows: np.ndarray,
+    name: str,
+) -> Iterator[np.ndarray]:
+    """Float32 (up to 512, genes) a time: `rows` as they would be."""
+    alignment, groups = seen
+    done = 0
+    for together in apply.blocks(cells, alignment, rows):
+        made = []
+        for place, block in together:
+            own = groups[rows[done + place]]
+            padded = np.concatenate([own, np.full(block.x.shape[0] - len(own), own[-1])])
+            try:
+                answer = _answer(model, block, padded, one)
+            except (IndexError, ValueError) as error:
+                what = f"its weights do not fit its features: {error}"
+                raise InputError(what, fix="train it again", file=name) from error
+            made.append((place, answer[: len(place)]))
+        done += sum(len(place) for place, _block in together)
+        yield apply.in_place(made)
+
+
+def _answer(
+    model: Responds | Shifts, block: apply.CellBlock, strata: np.ndarray, one: Perturbation
+) -> np.ndarray:
+    if isinstance(model, Responds):
+        return model.respond(block, strata, one)
+    moved = block.x.toarray()
+    for stratum in np.unique(strata):
+        moved[strata == stratum] += model.change(one, int(stratum))
+    return moved
+
+
+def _obs(obs: Frame, plan: _Plan, told: Screened) -> Frame:
+    """The controls' rows again for every perturbation, which they now carry."""
+    labels = [one.label for one, rows in plan.answered for _row in rows]
+    rows = np.concatenate([rows for _one, rows in plan.answered])
+    source = obs.index[rows]
+    names = np.array([f"{cell}:{label}" for cell, label in zip(source, labels)], dtype=object)
+    kept = obs.take(rows).without([told.column, "split"])
+    frame = Frame(names, kept.columns)
+    frame = frame.with_column("perturbation", categorical(labels))
+    return frame.with_column("scgx_control", source)
+
+
+def _about(found: Artifact, told: Screened) -> dict[str, object]:
+    header = found.header
+    about = {"name": header.model, "id": found.id, "config": header.config, "seed": header.seed}
+    return about | {"label": told.column, "covariates": told.covariates}
+
+
+def _require_room(need: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise MachineError(
+            f"the prediction needs {need / 1e9:.1f} GB and {folder} has {free / 1e9:.1f}",
+            fix="--controls N keeps fewer cells",
+        )
