@@ -140,7 +140,7 @@ def runs(path: Path, models: list[str], options: argparse.Namespace) -> list[Run
         command = [sys.executable, "-m", "scgx", "train", name, str(path), "--label", "type"]
         command += ["--threads", str(options.threads), "--device", options.device]
         command += ["-o", str(path.with_name(f"{name}.scgx"))]
-        if name in ("majority", "knn", "logistic"):
+        if name in ("majority", "knn", "logistic", "discriminant"):
             command = [word for word in command if word not in ("--device", options.device)]
         if name == "logistic":
             command += ["--set", f"iterations={options.steps}"]
@@ -184,7 +184,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="of the networks")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--models", default="majority,logistic,xgboost,mlp,tabnet,knn,ensemble")
+    every = "majority,logistic,discriminant,xgboost,mlp,tabnet,knn,ensemble"
+    parser.add_argument("--models", default=every)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cells.h5ad"

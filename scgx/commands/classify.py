@@ -101,6 +101,7 @@ def classify(
         raise UsageError("cells and table cannot both be stdout", fix="name one of them")
     streams.apart(output, model)
     streams.apart(table, model, input)
+    streams.distinct(output, table, plot)
     if composition is None and (reference is not None or plot is not None):
         raise UsageError("--reference and --plot are of samples", fix="name --composition COLUMN")
     if reference == "-" and "-" in (model, input):
@@ -123,13 +124,14 @@ def classify(
         from scgx.h5ad.reader import open_cells
         from scgx.learn import artifact, calls, classification
         from scgx.learn.composition import of_samples, of_tissue
+        from scgx.learn.labels import groups_of
 
         wish = classification.Wish(
             min_overlap, reject, reject_novel, top, coarse, adapt, majority_vote, coverage, history
         )
         found = artifact.read(trained.path, trained.name)
         with open_cells(src.path, name=src.name, memory=budget, genome_10x=genome_10x) as cells:
-            samples = cells.obs.strings(composition) if composition is not None else None
+            samples = groups_of(cells, composition) if composition is not None else None
             beside = None
             if tissue is not None:
                 with open_cells(tissue.path, name=tissue.name, memory=budget) as there:
@@ -141,4 +143,5 @@ def classify(
             made = of_samples(called, samples, composition, beside)
             if plot is not None:
                 plots.composition(made, plot)
-            show(made, sys.stderr if output == "-" else sys.stdout)
+            busy = "-" in (output, str(table))
+            show(made, sys.stderr if busy else sys.stdout)

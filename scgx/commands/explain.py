@@ -51,6 +51,7 @@ def explain(
     named = [model, *([cells] if cells is not None else [])]
     for written in (table, plot):
         streams.apart(written, *named)
+    streams.distinct(table, plot, "-" if json else None)
     budget = parse_memory(memory)
     if plot is not None:
         from scgx import plots
@@ -87,4 +88,5 @@ def explain(
             f"{told.model}: {told.kind}",
             ["class", "rank", "gene", "feature", "weight"],
             [[c, r, gene, f, f"{weight:.4g}"] for c, r, gene, f, weight in told.rows()],
+            file=sys.stderr if str(table) == "-" else sys.stdout,
         )

@@ -101,6 +101,7 @@ def score(
         raise UsageError("only one of the files can be stdin", fix="name the others by path")
     for written in (table, plot):
         streams.apart(written, truth, *guesses, *([train] if train is not None else []))
+    streams.distinct(table, plot, "-" if json else None)
     budget = parse_memory(memory)
     if plot is not None:
         from scgx import plots
@@ -182,16 +183,20 @@ def score(
             facts = _score_tables.to_json(scores)
             sys.stdout.write(encoder.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
             return
+        where = sys.stderr if str(table) == "-" else sys.stdout
         for one in _score_tables.tables(scores):
-            progress.table(one.title, one.columns, _score_tables.words(one))
-            sys.stdout.write("\n")
+            progress.table(one.title, one.columns, _score_tables.words(one), file=where)
+            where.write("\n")
         for verdict in scores.verdicts:
-            sys.stdout.write(verdict.sentence + "\n")
+            where.write(verdict.sentence + "\n")
 
 
 def _task_of(guesses: "Sequence[Cells]") -> str:
-    """What the guesses say they are; one task at a time."""
-    found = {str(guess.scgx.get("task", "modality")) for guess in guesses}
+    """What the guesses say they are, or what their columns say; one task at a time."""
+    found = {
+        str(guess.scgx.get("task", "labels" if "scgx_label" in guess.obs else "modality"))
+        for guess in guesses
+    }
     if len(found) > 1:
         raise UsageError(f"the guesses are of several tasks: {', '.join(sorted(found))}")
     return found.pop()

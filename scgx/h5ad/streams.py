@@ -79,6 +79,19 @@ def apart(written: str | os.PathLike[str] | None, *read: str | os.PathLike[str])
             )
 
 
+def distinct(*written: str | os.PathLike[str] | None) -> None:
+    """Refuse two outputs of one name, of which the last would win."""
+    seen: set[str] = set()
+    for name in written:
+        if name is None:
+            continue
+        place = "stdout" if os.fspath(name) == "-" else os.path.realpath(name)
+        if place in seen and place != os.devnull:
+            where = place if place == "stdout" else os.fspath(name)
+            raise UsageError("two outputs cannot be one file", fix="name another", file=where)
+        seen.add(place)
+
+
 @contextlib.contextmanager
 def source(argument: str | os.PathLike[str]) -> Iterator[Source]:
     """Open an input for random access; spools what cannot seek."""

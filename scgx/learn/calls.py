@@ -41,10 +41,12 @@ class Calls:
         classes: tuple[str, ...],
         rules: Rules,
         novelty: np.ndarray | None = None,
+        blank: np.ndarray | None = None,
     ) -> Calls:
         """What probabilities (n, classes) come to; the first of equals is the best.
 
-        With a bar a cell is unknown unless exactly one class is above it.
+        With a bar a cell is unknown unless exactly one class is above it. `blank` cells (n,) have
+        nothing by which they could be called, and are unknown.
         """
         order = np.argsort(-probability, axis=1, kind="stable")
         best = order[:, : min(rules.top, len(classes))]
@@ -52,6 +54,8 @@ class Calls:
         safe = np.where(probability > 0, probability, 1).astype(np.float64)
         entropy = -(probability * np.log(safe)).sum(axis=1)
         unknown = top[:, 0] < rules.reject
+        if blank is not None:
+            unknown |= blank
         if rules.novel is not None and novelty is not None:
             unknown |= novelty > rules.novel
         sets = None
@@ -108,7 +112,8 @@ class Calls:
         more = int((counts > 0).sum()) - len(shown)
         tail = f", {more} more" if more > 0 else ""
         unknown = f"; {int(self.unknown.sum()):,} unknown" if self.unknown.any() else ""
-        return f"{len(self.entropy):,} cells: {', '.join(shown)}{tail}{unknown}"
+        many = f"{len(self.entropy):,} cells"
+        return f"{many}: {', '.join(shown)}{tail}{unknown}" if shown else many
 
 
 def table(columns: dict[str, Column], names: np.ndarray, path: Path) -> None:

@@ -19,7 +19,8 @@ from scgx.learn.adapt import ENOUGH, adapted, own_components
 from scgx.learn.apply import ROWS
 from scgx.learn.artifact import Artifact
 from scgx.learn.calls import Calls, Rules
-from scgx.learn.classify import Classifier, opened
+from scgx.learn.classify import Answer, Classifier, opened
+from scgx.learn.labels import groups_of
 from scgx.progress import bar, say, warn
 
 PROBABILITIES = "scgx_prob"  # in obsm; the names of its columns are in uns["scgx"]["classes"]
@@ -54,7 +55,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
     """Classify every cell and write one h5ad: the input, verbatim, and what the model says."""
     grouping = Grouping.of(found, coarse=wish.coarse)
     if wish.vote not in (None, NEIGHBOURS):
-        cells.obs.strings(str(wish.vote))  # refuses an unknown one, and names the nearest
+        groups_of(cells, str(wish.vote))  # refuses what is none before anything is done
     least = None
     if wish.coverage is not None:
         least = conformal.bar_of(found.summary, wish.coverage, coarse=wish.coarse, name=found.name)
@@ -64,6 +65,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
         say(f"sets of classes: those above {least:.3f}, {wish.coverage:.0%} of validation cells")
     rows = np.arange(cells.n_obs)
     own: list[np.ndarray] = []
+    blanks = 0
     with create(dst.path, like=None if dst.piped else cells) as out:
         gathered = [Calls.of(np.zeros((0, len(grouping.names)), np.float32), grouping.names, rules)]
         with (
@@ -72,9 +74,10 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
             ) as append,
             bar("classify", len(rows)) as advance,
         ):
-            for block, unlike in _answers(classifier, rows, grouping, wish, own):
+            for block, unlike, blank in _answers(classifier, rows, grouping, wish, own):
                 append(block)
-                gathered.append(Calls.of(block, grouping.names, rules, unlike))
+                gathered.append(Calls.of(block, grouping.names, rules, unlike, blank))
+                blanks += int(blank.sum())
                 advance(len(block))
         calls = Calls.joined(gathered)
         out.copy_rest(cells, skip=(f"obsm/{PROBABILITIES}",))
@@ -86,6 +89,8 @@ def write(found: Artifact, cells: Cells, dst: Sink, wish: Wish) -> Calls:
         _describe(out, found, classifier, grouping, wish)
         history.sign(out, [cells], keep=wish.history, before=found.header.history)
     say(calls.sentence())
+    if blanks:
+        warn(f"{blanks:,} cells have no count in any feature of the model, and are unknown")
     _tell_of_novelty(classifier, calls)
     return calls
 
@@ -117,18 +122,18 @@ def _novel(found: Artifact, classifier: Classifier, wish: Wish) -> float | None:
 
 def _answers(
     classifier: Classifier, rows: np.ndarray, grouping: Grouping, wish: Wish, own: list[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Probabilities of the wanted classes, and novelty if it is known, some rows at a time.
+) -> Iterator[Answer]:
+    """What the classifier answers, of the wanted classes, some rows at a time.
 
     Where cells vote, `own` receives the class (n,) of each on its own.
     """
     if not wish.adapt and wish.vote is None:
-        for made, unlike in classifier.answers(rows):
-            yield grouping(made), unlike
+        for answer in classifier.answers(rows):
+            yield answer._replace(probability=grouping(answer.probability))
         return
     none = np.zeros((0, len(classifier.classes)), np.float32)
     alone = list(classifier.answers(rows))
-    now = np.concatenate([none, *(made for made, _ in alone)])
+    now = np.concatenate([none, *(answer.probability for answer in alone)])
     if wish.adapt:
         before = now.argmax(axis=1)
         now = adapted(now, classifier.inputs, modality=classifier.lens.panel.modality)
@@ -144,13 +149,13 @@ def _answers(
         moved = int((own[0] != now.argmax(axis=1)).sum())
         say(f"by the vote of {wish.vote} {moved:,} of {len(rows):,} cells get another class")
     for i, start in enumerate(range(0, len(rows), ROWS)):
-        yield now[start : start + ROWS], alone[i][1]
+        yield alone[i]._replace(probability=now[start : start + ROWS])
 
 
 def _voted(classifier: Classifier, probability: np.ndarray, by: str) -> np.ndarray:
     """Means over the groups of a column, or over the nearest cells in these cells' own components."""
     if by != NEIGHBOURS:
-        words = classifier.cells.obs.strings(by)
+        words = groups_of(classifier.cells, by)
         if missing := sum(word is None for word in words):
             say(f"{missing:,} cells have no {by} and keep their own class")
         return vote.in_clusters(probability, words)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -27,9 +28,18 @@ from scgx.learn.calibration import softmax
 from scgx.learn.convert import choose
 from scgx.learn.model import Classifies
 from scgx.learn.novelty import Novelty
-from scgx.learn.panel import Found, Lens, Names, Panel, find
+from scgx.learn.panel import Found, Lens, Names, Panel, doubled, find
 from scgx.learn.train import restore
-from scgx.progress import say
+from scgx.progress import say, warn
+
+
+class Answer(NamedTuple):
+    """Of up to 512 cells: probabilities float32 (n, classes), novelty float32 (n,) or None where none
+    is known, and which cells have no count in any feature that the model looks at, bool (n,)."""
+
+    probability: np.ndarray
+    novelty: np.ndarray | None
+    blank: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,10 +90,10 @@ class Classifier:
 
     def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Calibrated probabilities of `rows` in order, float32 (up to 512, classes) a time."""
-        return (probability for probability, _ in self.answers(rows))
+        return (answer.probability for answer in self.answers(rows))
 
-    def answers(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """The same with the novelty of each cell, float32 (up to 512,); None where none is known."""
+    def answers(self, rows: np.ndarray) -> Iterator[Answer]:
+        """The same, with all else that is known of these cells."""
         labels = self.header.labels
         temperature = labels.temperature if labels is not None else 1.0
         for together in self.blocks(rows):
@@ -101,7 +111,8 @@ class Classifier:
                 unlike = in_place(
                     [(at, of(b.x[: len(at)], made[at], b.present)[:, None]) for at, b in together]
                 )[:, 0]
-            yield made, unlike
+            blank = in_place([(at, (b.totals[: len(at)] == 0)[:, None]) for at, b in together])
+            yield Answer(made, unlike, blank[:, 0])
 
 
 def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:
@@ -162,6 +173,8 @@ def lens_for(found: Artifact, cells: Cells, min_overlap: float) -> Lens:
         f"{seen.n:,} of {len(panel):,} {panel.modality} features of the model are here{how};"
         f" it looks at {used:,} of {len(panel.chosen):,}"
     )
+    if seen.n < len(panel) and (twice := doubled(Names.of(cells.var.take(here)))):
+        warn(f"{len(twice):,} names occur more than once and pair with nothing: {twice[0]!r} first")
     if seen.n < len(panel) / 2:
         say(
             "a model of the genes that both have would be better:"

@@ -21,12 +21,12 @@ from scgx.learn.convert import choose
 from scgx.learn.labels import Classes, LabelledData, classes_of, read_map
 from scgx.learn.model import Classifies, Model, parts_for
 from scgx.learn.other_panel import within
-from scgx.learn.panel import Lens, Names, Panel
+from scgx.learn.panel import Lens, Names, Panel, doubled
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.selection import fold_of
 from scgx.learn.train import Fitted, measured_by_all
 from scgx.learn.variable import choose_features, main_modality, moments
-from scgx.progress import Report, say
+from scgx.progress import Report, say, warn
 
 ROWS = 4_096
 AT_USE = 512
@@ -134,6 +134,11 @@ def _lens(
     say(conversion.words + depth)
     every = np.arange(len(columns))
     names = Names.of(cells.var.take(columns))
+    if twice := doubled(names):
+        warn(
+            f"{len(twice):,} features share their name with another, {twice[0]!r} first: in other"
+            " files they will not be found"
+        )
     share = np.full(len(columns), 1 / len(columns))
     lens = Lens(conversion, Panel(modality, names, every, share), columns)
     share, variance = moments(cells, lens, train)

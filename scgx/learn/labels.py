@@ -261,6 +261,19 @@ def classes_of(
     return Classes(column, names, codes, counts)
 
 
+def groups_of(cells: Cells, column: str) -> np.ndarray:
+    """The group (n_obs,) of every cell, None where it has none; DataError for measurements."""
+    words = cells.obs.strings(column)
+    levels = len({word for word in words if word is not None})
+    if levels > max(MOST_NUMBERS, len(words) // 10) and _is_number(cells.obs[column]):
+        raise DataError(
+            f"obs[{column!r}] is numeric, {levels:,} values in {len(words):,} cells",
+            fix="name a column of groups",
+            file=cells.name,
+        )
+    return words
+
+
 def _is_number(column: Column) -> bool:
     values = column.values if isinstance(column, Nullable) else column
     return isinstance(values, np.ndarray) and values.dtype.kind == "f"

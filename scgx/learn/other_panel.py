@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from scgx.errors import DataError
+from scgx.h5ad import streams
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.reader import open_cells
@@ -34,7 +35,7 @@ def within(cells: Cells, columns: np.ndarray, modality: str, other: Path) -> np.
     else:
         share = np.full(len(columns), 1 / max(len(columns), 1))
         panel = Panel(modality, names, np.arange(len(columns)), share)
-        with open_cells(other, name=str(other)) as theirs:
+        with streams.source(other) as src, open_cells(src.path, name=src.name) as theirs:
             here = find(panel, theirs.var, columns_of(theirs, modality)).columns >= 0
     if not here.any():
         raise DataError(

@@ -8,6 +8,7 @@ those genes had in training: a cell then looks to the model as it would have loo
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -55,6 +56,11 @@ class Panel:
 
     def __len__(self) -> int:
         return len(self.share)
+
+
+def doubled(names: Names) -> list[str]:
+    """Indices that more than one feature has, sorted: by these none is found in another file."""
+    return sorted(name for name, n in Counter(names.names.tolist()).items() if name and n > 1)
 
 
 class Found(NamedTuple):

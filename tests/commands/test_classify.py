@@ -436,3 +436,87 @@ def test_types_that_never_trained_are_novel(scgx: Run, cells: Path, tmp_path: Pa
     assert by["scgx_novelty"] > 0.5
     done = scgx("classify", tmp_path / "m", cells, "--reject-novel", "0.999", code=4)
     assert "--reject-novel" in done.err and "is the most" in done.err
+
+
+def test_outputs_are_told_apart(
+    scgx: Run, cells: Path, model: Path, named: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "out"
+    for words in (
+        ("classify", model, cells, "-o", place, "--table", place),
+        ("explain", model, "--table", "-", "--json"),
+        ("score", cells, named, "--label", "cell_type", "--table", "-", "--json"),
+    ):
+        done = scgx(*words, code=2)
+        assert "one file" in done.err
+        assert not place.exists()
+    done = scgx(
+        "classify", model, cells, "-o", place, "--table", "-", "--composition", "donor", code=0
+    )
+    assert all(line.count("\t") > 5 for line in done.out.decode().splitlines())
+    assert "composition by donor" in done.err
+    done = scgx("score", cells, named, "--label", "cell_type", "--table", "-")
+    assert "beats the best baseline" not in done.out.decode()
+    assert "per class" in done.err
+
+
+def test_measurements_are_no_groups(scgx: Run, cells: Path, model: Path, tmp_path: Path) -> None:
+    measured = anndata.read_h5ad(cells)
+    measured.obs["depth"] = np.arange(measured.n_obs) / 7
+    measured.write_h5ad(tmp_path / "measured.h5ad")
+    for option in ("--majority-vote", "--composition"):
+        out = tmp_path / "out.h5ad"
+        done = scgx(
+            "classify", model, tmp_path / "measured.h5ad", option, "depth", "-o", out, code=4
+        )
+        assert "is numeric" in done.err
+        assert not out.exists()
+
+
+def test_cells_without_a_count_are_unknown(
+    scgx: Run, cells: Path, model: Path, tmp_path: Path
+) -> None:
+    some = anndata.read_h5ad(cells)
+    counts = some.X.tolil()
+    counts[3] = 0
+    some.X = counts.tocsr()
+    some.write_h5ad(tmp_path / "some.h5ad")
+    for option in ((), ("--adapt",)):
+        done = scgx("classify", model, tmp_path / "some.h5ad", *option, "-o", tmp_path / "out.h5ad")
+        assert "1 cells have no count" in done.err
+        unknown = anndata.read_h5ad(tmp_path / "out.h5ad").obs["scgx_unknown"].to_numpy()
+        assert np.flatnonzero(unknown).tolist() == [3]
+
+
+def test_labels_of_other_tools_are_scored_as_labels(
+    scgx: Run, cells: Path, named: Path, tmp_path: Path
+) -> None:
+    guess = anndata.read_h5ad(named)
+    bare = anndata.AnnData(obs=guess.obs[["scgx_label"]])
+    bare.write_h5ad(tmp_path / "bare.h5ad")
+    done = scgx("score", cells, tmp_path / "bare.h5ad", "--label", "cell_type")
+    assert "f1_macro" in done.out.decode()
+    assert "pearson" not in done.out.decode()
+
+
+def test_a_panel_that_is_not_there_is_a_bad_input(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.scgx"
+    nowhere = tmp_path / "nowhere.h5ad"
+    done = scgx(
+        "train", "majority", cells, "--label", "cell_type", "--panel", nowhere, "-o", out, code=3
+    )
+    assert "no such file" in done.err
+    assert not out.exists()
+
+
+def test_names_that_occur_twice_are_told_of(scgx: Run, cells: Path, tmp_path: Path) -> None:
+    some = anndata.read_h5ad(cells)
+    names = some.var_names.tolist()
+    some.var = some.var[[]].copy()
+    some.var_names = [names[1], *names[1:]]
+    some.write_h5ad(tmp_path / "twice.h5ad")
+    said = ("--label", "cell_type", "-o", tmp_path / "m.scgx")
+    assert "will not be found" in scgx("train", "majority", tmp_path / "twice.h5ad", *said).err
+    scgx("train", "majority", cells, *said)
+    done = scgx("classify", tmp_path / "m.scgx", tmp_path / "twice.h5ad", "-o", tmp_path / "o.h5ad")
+    assert "pair with nothing" in done.err

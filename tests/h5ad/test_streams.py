@@ -85,6 +85,14 @@ def test_what_is_read_is_not_replaced_by_something_else(tmp_path: Path) -> None:
             streams.apart(written, "-", cells)
 
 
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    streams.distinct(tmp_path / "a", None, tmp_path / "b", "-", os.devnull, os.devnull)
+    for both in ((tmp_path / "a", tmp_path / "link"), ("-", None, "-")):
+        with pytest.raises(UsageError, match="one file"):
+            streams.distinct(*both)
+
+
 def test_a_device_that_never_ends_is_not_spooled() -> None:
     with pytest.raises(InputError, match="zeros"), streams.source("/dev/zero"):
         pass
