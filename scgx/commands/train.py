@@ -143,12 +143,13 @@ def train(
         tuple(condition or ()), balance, min_cells_per_class, max_per_class, label_map, features,
         panel, augment,
     )  # fmt: skip
-    kind = roles.kind(model)
     if knobs:
         from scgx.learn import config as described
         from scgx.learn.model import parts_for
 
-        about = parts_for(registry.load("models", model), labels=kind == "labels").config
+        about = parts_for(
+            registry.load("models", model), labels=roles.kind(model) == "labels"
+        ).config
         progress.table("", ["knob", "type", "default", "what"], described.describe(about))
         return
     streams.glance(input)
@@ -159,6 +160,7 @@ def train(
 
     limit(threads)
     roles.check(model)
+    kind = roles.kind(model)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
     from scgx.learn.knobs import missing_weight, read_names, settings_of
