@@ -91,10 +91,12 @@ def generate(
 
         limit(threads)
         from scgx.h5ad.history import Input, Origin
+        from scgx.h5ad.memory import default_memory
         from scgx.h5ad.reader import open_cells
         from scgx.learn import artifact, generation, transfer, wanted
 
-        wish = wanted.Wanted(per_class, n, wanted.parse_conditions(condition or []))
+        stated = wanted.parse_conditions(condition or [])
+        wish = wanted.Wanted(per_class, n, stated, budget or default_memory())
         fixed = generation.fixed_depth(library_size)
         found = artifact.read(trained.path, trained.name)
         about = wanted.conditions_of(found)

@@ -265,7 +265,9 @@ def create(path: Path, *, like: Cells | None = None, preamble: bytes = b"") -> I
         _abandon(file, error)
         if isinstance(error, RuntimeError) and not from_hdf5(error) or _while_reading(error):
             raise  # a bug; or the reader of that file names it
-        raise _failed(path, error) from error
+        failed = _failed(path, error)
+        _abandoned.append(failed)  # its frames hold what the caller still has of the file
+        raise failed from error
     except BaseException as error:
         _abandon(file, error)
         raise

@@ -7,6 +7,7 @@ from scipy import sparse, stats
 
 LARGE = 30.0  # means from here on are not climbed step by step
 _STEPS = 1_000
+_DEALT = 4  # counts per feature up to which they are dealt one by one
 
 
 def negative_binomial(
@@ -43,6 +44,9 @@ def multinomial(
     share: np.ndarray, totals: np.ndarray, rng: np.random.Generator
 ) -> sparse.csr_array:
     """CSR int32 (n, p): `totals` int (n,) counts of each row dealt by the shares (n, p) of that row."""
+    deep = np.flatnonzero(totals > _DEALT * share.shape[1])
+    if len(deep):
+        return _with_deep(share, totals, deep, rng)
     bounds = np.cumsum(share, axis=1, dtype=np.float64)
     ends = np.cumsum(totals)
     drawn = rng.random(int(ends[-1]) if len(ends) else 0)
@@ -58,6 +62,20 @@ def multinomial(
     )
     rows, columns = np.divmod(flat, width)
     return _csr(rows, columns, counts, share.shape)
+
+
+def _with_deep(
+    share: np.ndarray, totals: np.ndarray, deep: np.ndarray, rng: np.random.Generator
+) -> sparse.csr_array:
+    """Rows of many counts feature by feature, the others as ever."""
+    rest = totals.copy()
+    rest[deep] = 0
+    made = multinomial(share, rest, rng)
+    exact = share[deep].astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    drawn = np.zeros(share.shape, np.int32)
+    drawn[deep] = rng.multinomial(totals[deep], exact)
+    return sparse.csr_array(made + sparse.csr_array(drawn))
 
 
 def _none(mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
@@ -90,5 +108,10 @@ def _csr(
     rows: np.ndarray, columns: np.ndarray, counts: np.ndarray, shape: tuple[int, int]
 ) -> sparse.csr_array:
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
-    made = (counts.astype(np.int32), columns.astype(np.int32), indptr.astype(np.int32))
+    largest = np.iinfo(np.int32).max  # a draw of a very wide distribution may be beyond
+    made = (
+        np.minimum(counts, largest).astype(np.int32),
+        columns.astype(np.int32),
+        indptr.astype(np.int32),
+    )
     return sparse.csr_array(made, shape=shape)

@@ -27,7 +27,7 @@ from scgx.learn.library import Library
 from scgx.learn.model import Generates, Transfers
 from scgx.learn.prediction import var_of
 from scgx.learn.train import restore
-from scgx.learn.transfer import Given
+from scgx.learn.transfer import DEEPEST, Given, require_counts
 from scgx.learn.wanted import conditions_of, require_memory, tell_unseen
 from scgx.progress import bar, say
 
@@ -53,7 +53,7 @@ class Order:
 def write(found: Artifact, order: Order, path: Path, inputs: list[Input]) -> None:
     """Generate and write one h5ad; `inputs` are the files it came from, the model first."""
     about, header = conditions_of(found), found.header
-    require_memory(order.codes, order.memory)
+    require_memory(len(order.codes), order.memory)
     unseen = tell_unseen(about, order.codes)
     model = restore(found)
     able = Generates if order.given is None else Transfers
@@ -138,8 +138,9 @@ def fixed_depth(word: str) -> float | None:
         depth = float(number)
     except ValueError:
         depth = 0.0
-    if not 0 < depth < 1e9:
-        raise UsageError(f"--library-size {word!r}: N is no depth", fix="as in fixed:2000")
+    if not 0 < depth <= DEEPEST:
+        fix = f"as in fixed:2000, and at most {DEEPEST:.0f}"
+        raise UsageError(f"--library-size {word!r}: N is no depth", fix=fix)
     return depth
 
 
@@ -164,8 +165,10 @@ def depths_of(found: Artifact, cells: Cells) -> Depths:
     totals = np.zeros(cells.n_obs)
     for start in range(0, cells.n_obs, _STEP):
         rows = np.arange(start, min(start + _STEP, cells.n_obs))
-        block = conversion.apply(cells.rows(conversion.key, rows, columns))
+        block = require_counts(conversion.apply(cells.rows(conversion.key, rows, columns)), cells)
         totals[rows] = np.asarray(block.sum(axis=1), np.float64).ravel()
+    if not totals.any():
+        raise DataError("has no counts of the model's features", file=cells.name)
     label = about.columns[0]
     words = cells.obs.strings(label) if label in cells.obs else None
     if words is None:

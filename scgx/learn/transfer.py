@@ -14,6 +14,8 @@ from scgx.learn.convert import Conversion, choose
 from scgx.learn.wanted import conditions_of
 from scgx.progress import say
 
+DEEPEST = 10_000_000  # counts of a cell
+
 
 @dataclass(frozen=True)
 class Given:
@@ -34,12 +36,21 @@ class Given:
         """CSR float32 (stop - start, features), in the model's order."""
         there = np.flatnonzero(self.columns >= 0)
         block = self.cells.rows(self.conversion.key, self.rows[start:stop], self.columns[there])
-        x = self.conversion.apply(block)
+        x = require_counts(self.conversion.apply(block), self.cells)
         shape = (stop - start, len(self.columns))
         made = sparse.csr_array((x.data, there[x.indices], x.indptr), shape=shape)
         made.eliminate_zeros()
         made.sort_indices()
         return made
+
+
+def require_counts(x: sparse.csr_array, cells: Cells) -> sparse.csr_array:
+    """The block itself; DataError for what are no counts, or more of them than a cell can have."""
+    if x.data.size and (not np.isfinite(x.data).all() or x.data.min() < 0 or (x.data % 1).any()):
+        raise DataError("its counts are no whole numbers from 0", file=cells.name)
+    if x.data.size and x.sum(axis=1).max() > DEEPEST:
+        raise DataError(f"a cell has more than {DEEPEST:,.0f} counts", file=cells.name)
+    return x
 
 
 def given(found: Artifact, cells: Cells, fixed: tuple[tuple[str, str], ...]) -> Given:

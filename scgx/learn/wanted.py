@@ -15,6 +15,7 @@ from scgx.learn.conditions import Conditions
 from scgx.progress import say, warn
 
 MEMORY_PER_CELL = 150  # bytes that names and codes of a cell take until they are written
+MOST = 1e15  # of a weight: sums of many are still numbers
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Wanted:
     per_class: int | None = None
     n: int | None = None
     fixed: tuple[tuple[str, str], ...] = ()
+    memory: int | None = None  # bytes; more cells than names and conditions fit for are refused
 
 
 def parse_conditions(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -59,6 +61,7 @@ def by_number(about: Conditions, wish: Wanted) -> np.ndarray:
     """Codes int64 (cells, columns): other conditions than the label as they go with it in training."""
     fixed = _fixed(about, wish)
     labels = [fixed[0]] if 0 in fixed else list(range(about.sizes[0]))
+    require_memory(wish.n or (wish.per_class or 0) * len(labels), wish.memory)
     if wish.n is not None:
         codes, counts = _seen(about, fixed, labels)
         return about.allot(wish.n, codes, counts)
@@ -127,9 +130,11 @@ def switched(about: Conditions, codes: np.ndarray, wish: Wanted) -> np.ndarray:
 def from_table(about: Conditions, path: Path, wish: Wanted) -> np.ndarray:
     """A table: conditions as columns, and how many cells of each, or with --n what each weighs."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError("no such file", file=str(path)) from None
+    except IsADirectoryError:
+        raise InputError("is a folder and no table", file=str(path)) from None
     except UnicodeDecodeError:
         raise InputError(
             "is no text", fix="columns with tabs between them", file=str(path)
@@ -145,6 +150,7 @@ def from_table(about: Conditions, path: Path, wish: Wanted) -> np.ndarray:
             f"its last column is {last!r}", fix="weight, or n for cells", file=str(path)
         )
     places = [about.place(column) for column in columns]
+    _require_once(about, places, fixed, path)
     missing = set(range(len(about.columns))) - set(places) - set(fixed)
     parts, weights = [], []
     for row in rows[1:]:
@@ -161,7 +167,20 @@ def from_table(about: Conditions, path: Path, wish: Wanted) -> np.ndarray:
         raise InputError("its weights are all zero", file=str(path))
     if wish.n is None and any(float(row[-1]) % 1 for row in rows[1:]):
         raise UsageError("the weights are no numbers of cells", fix="say how many with --n")
+    require_memory(wish.n or round(total), wish.memory)
     return about.allot(wish.n or round(total), np.concatenate(parts), weight_of)
+
+
+def _require_once(about: Conditions, places: list[int], fixed: dict[int, int], path: Path) -> None:
+    """Refuse a condition that is said twice: by two columns, or by a column and --condition."""
+    for place in places:
+        column = about.columns[place]
+        if places.count(place) > 1:
+            raise InputError(f"has two columns {column!r}", file=str(path))
+        if place in fixed:
+            raise UsageError(
+                f"--weights and --condition both say {column!r}", fix="leave it out of one of them"
+            )
 
 
 def _weight(word: str, path: Path) -> float:
@@ -169,8 +188,8 @@ def _weight(word: str, path: Path) -> float:
         weight = float(word)
     except ValueError:
         weight = -1.0
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"a weight is {word!r}", fix="numbers from 0", file=str(path))
+    if not 0 <= weight <= MOST:
+        raise InputError(f"a weight is {word!r}", fix="numbers from 0 to 1e15", file=str(path))
     return weight
 
 
@@ -187,11 +206,11 @@ def tell_unseen(about: Conditions, codes: np.ndarray) -> np.ndarray:
     return unseen
 
 
-def require_memory(codes: np.ndarray, memory: int) -> None:
+def require_memory(n: int, memory: int | None) -> None:
     """Refuse more cells than names and conditions fit for."""
-    if len(codes) * MEMORY_PER_CELL > memory:
+    if memory is not None and n * MEMORY_PER_CELL > memory:
         most = memory // MEMORY_PER_CELL
         raise DataError(
-            f"names and conditions of {len(codes):,} cells do not fit in --memory",
+            f"names and conditions of {n:,} cells do not fit in --memory",
             fix=f"{most:,} at a time, with another --seed each",
         )
