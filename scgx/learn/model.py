@@ -109,6 +109,13 @@ class Shifts(Protocol):
         ...
 
 
+class Response(NamedTuple):
+    """Cells as they would be, float32 (n, genes), and how unsure that is, float32 (n,) or None."""
+
+    x: np.ndarray
+    spread: np.ndarray | None = None
+
+
 @runtime_checkable
 class Responds(Protocol):
     """What perturbations do to each control cell."""
@@ -117,8 +124,8 @@ class Responds(Protocol):
         """Why a perturbation cannot be answered; None where it can."""
         ...
 
-    def respond(self, controls: CellBlock, strata: np.ndarray, one: Perturbation) -> np.ndarray:
-        """Float32 (n, genes): the controls as they would be; strata int64 (n,), -1 never seen."""
+    def respond(self, controls: CellBlock, strata: np.ndarray, one: Perturbation) -> Response:
+        """The controls as they would be; strata int64 (n,), -1 never seen."""
         ...
 
 

@@ -25,7 +25,8 @@ from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import create
 from scgx.learn import apply
 from scgx.learn.artifact import Artifact, Screened
-from scgx.learn.model import Responds, Shifts
+from scgx.learn.block import CellBlock
+from scgx.learn.model import Responds, Response, Shifts
 from scgx.learn.parts import parts_of
 from scgx.learn.prediction import choose_rows, var_of
 from scgx.learn.strata import Strata
@@ -33,6 +34,7 @@ from scgx.learn.train import restore
 from scgx.progress import bar, say, warn
 
 CONTROLS = 500
+STEP = 32  # rows of a slice: a cell's answer does not depend on what else is asked
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
     width = len(found.header.outputs.names)
     _require_room(len(rows) * width * 4, dst.path.parent)
     groups = strata.codes(cells.obs)
+    spread: list[np.ndarray] = []
     with create(dst.path) as out:
         with (
             out.matrix("X", width, np.float32, is_sparse=False) as append,
@@ -75,9 +78,11 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
         ):
             for one, controls in plan.answered:
                 for block in _answers(model, cells, (alignment, groups), one, controls, found.name):
-                    append(block)
-                    advance(len(block))
-        out.frame("obs", _obs(cells.obs, plan, told))
+                    append(block.x)
+                    advance(len(block.x))
+                    if block.spread is not None:
+                        spread.append(block.spread)
+        out.frame("obs", _obs(cells.obs, plan, told, spread))
         out.frame("var", var_of(found.header.outputs, np.arange(width)))
         out.uns("scgx/task", "perturbation")
         out.uns("scgx/model", json.dumps(_about(found, told), sort_keys=True))
@@ -195,38 +200,48 @@ def _answers(
     one: Perturbation,
     rows: np.ndarray,
     name: str,
-) -> Iterator[np.ndarray]:
-    """Float32 (up to 512, genes) a time: `rows` as they would be."""
+) -> Iterator[Response]:
+    """Up to 512 of `rows` a time, as they would be."""
     alignment, groups = seen
     done = 0
     for together in apply.blocks(cells, alignment, rows):
-        made = []
+        made, unsure = [], []
         for place, block in together:
             own = groups[rows[done + place]]
-            padded = np.concatenate([own, np.full(block.x.shape[0] - len(own), own[-1])])
             try:
-                answer = _answer(model, block, padded, one)
+                answer = _answer(model, _trimmed(block, len(own)), own, one)
             except (IndexError, ValueError) as error:
                 what = f"its weights do not fit its features: {error}"
                 raise InputError(what, fix="train it again", file=name) from error
-            made.append((place, answer[: len(place)]))
+            made.append((place, answer.x[: len(place)]))
+            if answer.spread is not None:
+                unsure.append((place, answer.spread[: len(place)]))
         done += sum(len(place) for place, _block in together)
-        yield apply.in_place(made)
+        yield Response(apply.in_place(made), apply.in_place(unsure) if unsure else None)
+
+
+def _trimmed(block: CellBlock, n: int) -> CellBlock:
+    """The first n rows of a block that is padded to 512, and padding up to whole slices."""
+    kept = min(block.x.shape[0], -(-n // STEP) * STEP)
+    return CellBlock(
+        block.x[:kept], block.obs.take(np.arange(kept)), block.totals[:kept], block.present
+    )
 
 
 def _answer(
-    model: Responds | Shifts, block: apply.CellBlock, strata: np.ndarray, one: Perturbation
-) -> np.ndarray:
+    model: Responds | Shifts, block: CellBlock, groups: np.ndarray, one: Perturbation
+) -> Response:
+    strata = np.concatenate([groups, np.full(block.x.shape[0] - len(groups), groups[-1])])
     if isinstance(model, Responds):
         return model.respond(block, strata, one)
     moved = block.x.toarray()
     for stratum in np.unique(strata):
         moved[strata == stratum] += model.change(one, int(stratum))
-    return moved
+    return Response(moved)
 
 
-def _obs(obs: Frame, plan: _Plan, told: Screened) -> Frame:
-    """The controls' rows again for every perturbation, which they now carry."""
+def _obs(obs: Frame, plan: _Plan, told: Screened, spread: list[np.ndarray]) -> Frame:
+    """The controls' rows again for every perturbation, which they now carry; how unsure each is."""
     labels = [one.label for one, rows in plan.answered for _row in rows]
     rows = np.concatenate([rows for _one, rows in plan.answered])
     source = obs.index[rows]
@@ -234,7 +249,8 @@ def _obs(obs: Frame, plan: _Plan, told: Screened) -> Frame:
     kept = obs.take(rows).without([told.column, "split"])
     frame = Frame(names, kept.columns)
     frame = frame.with_column("perturbation", categorical(labels))
-    return frame.with_column("scgx_control", source)
+    frame = frame.with_column("scgx_control", source)
+    return frame.with_column("scgx_spread", np.concatenate(spread)) if spread else frame
 
 
 def _about(found: Artifact, told: Screened) -> dict[str, object]:

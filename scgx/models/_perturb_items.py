@@ -1,0 +1,247 @@
+"""What `perturb` learns from: changes of the mean, condition by condition, and controls to see them in.
+
+A pair of a perturbed cell and a random control says almost nothing: the two differ in everything. The
+mean over the cells of a condition says what the perturbation did; so an item is a condition within a
+stratum, with some control cells, and the answer is the change that the mean over those cells should
+show. Which controls are drawn differs from epoch to epoch for training and never for validation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from scgx.cells.perturbations import Perturbation
+from scgx.learn.response_data import Means, ResponseData
+from scgx.learn.target_ridge import Design, choose, left_out, solve
+
+FIRST = 1 << 20  # the epoch of the draws for validation: no epoch of training
+
+
+class Words(NamedTuple):
+    """Targets of some perturbations as numbers, padded to the longest: (n, targets).
+
+    `gene` is the row of a target that is a gene, else -1; `target` its number among the targets of
+    training from 1, 0 for none; `dose` float32; `there` which entries are targets at all.
+    """
+
+    gene: np.ndarray
+    target: np.ndarray
+    dose: np.ndarray
+    there: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Conditions, and `cells` controls of each: x float32 (n, cells, genes), change float32 (n, genes).
+
+    `y` are perturbed cells (n, cells, genes), where the loss compares cells too, else None.
+    """
+
+    rows: np.ndarray
+    x: np.ndarray
+    words: Words
+    change: np.ndarray
+    y: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Base:
+    """The closed form that the network adds to: a ridge on targets, or nothing."""
+
+    design: Design
+    changes: np.ndarray  # float32 (columns, genes)
+
+    def change(self, one: Perturbation, stratum: int) -> np.ndarray:
+        """Float32 (genes,)."""
+        row = self.design.rows([one], [stratum])[0]
+        return (row @ self.changes.astype(np.float64)).astype(np.float32)
+
+
+class Lesson(NamedTuple):
+    """Items (groups,): condition, stratum, cells; what is left to explain, float32 (groups, genes)."""
+
+    condition: np.ndarray
+    stratum: np.ndarray
+    change: np.ndarray
+    n: np.ndarray
+    fresh: np.ndarray  # bool (groups,): no other condition of training has its targets
+
+
+def words_of(
+    conditions: Sequence[Perturbation],
+    genes: Mapping[str, int],
+    targets: Mapping[str, int],
+    *,
+    fresh: np.ndarray | None = None,
+) -> Words:
+    """Perturbations as numbers; those that are `fresh` are known by their genes alone."""
+    width = max(1, max((len(one.targets) for one in conditions), default=1))
+    shape = (len(conditions), width)
+    gene, target = np.full(shape, -1, np.int64), np.zeros(shape, np.int64)
+    dose, there = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for i, one in enumerate(conditions):
+        for j, (name, amount) in enumerate(zip(one.targets, one.doses)):
+            gene[i, j] = genes.get(name, -1)
+            target[i, j] = 0 if fresh is not None and fresh[i] else targets.get(name, 0)
+            dose[i, j], there[i, j] = amount, True
+    return Words(gene, target, dose, there)
+
+
+def base_of(
+    data: ResponseData, places: Mapping[str, np.ndarray], width: int, *, alone: bool
+) -> tuple[Base, Lesson, Lesson]:
+    """The closed form, and what it leaves to explain in training and in validation conditions.
+
+    In training a condition is explained as if it had been left out. `alone`: there is no closed form,
+    and all of the change is left. Without conditions that validate, one in eight of training does.
+    """
+    means = data.means(data.train)
+    conditions = data.told.conditions
+    trained = [conditions[code] for code in means.condition]
+    targets = tuple(sorted({target for one in trained for target in one.targets}))
+    strata = len(data.told.strata.levels)
+    design = Design(targets, strata, common=True, places=places, width=width if places else 0)
+    rows = design.rows(trained, means.stratum.tolist())
+    control = _controls(means, strata)
+    perturbed = means.condition > 0
+    compared = perturbed & np.isfinite(control[means.stratum, 0])
+    if alone:
+        changes = np.zeros((rows.shape[1], means.mean.shape[1]), np.float32)
+        errors = means.mean - control[means.stratum]
+    else:
+        chosen = choose(rows, means, design)
+        changes = solve(rows, means, design, chosen).astype(np.float32)
+        errors = left_out(rows, means, design, chosen, codes=means.condition)
+    base = Base(design, changes)
+    fresh = _fresh(trained)
+    lesson = Lesson(
+        means.condition[compared], means.stratum[compared],
+        errors[compared].astype(np.float32), means.n[compared], fresh[compared],
+    )  # fmt: skip
+    unseen = _validation(data, base, control, set(means.condition.tolist()))
+    if len(np.unique(unseen.condition)) >= 3:
+        return base, lesson, unseen
+    held = lesson.condition % 8 == 3
+    if not held.any() or held.all():
+        return base, lesson, _some(lesson, np.zeros(len(held), bool))
+    return base, _some(lesson, ~held), _some(lesson, held)
+
+
+def _validation(data: ResponseData, base: Base, control: np.ndarray, seen: set[int]) -> Lesson:
+    """Conditions of validation rows that never trained, and what the closed form leaves of them."""
+    means = data.means(data.val)
+    new = np.array([code > 0 and code not in seen for code in means.condition], dtype=bool)
+    new &= np.isfinite(control[means.stratum, 0])
+    conditions = data.told.conditions
+    told = [
+        base.change(conditions[c], int(s)) for c, s in zip(means.condition[new], means.stratum[new])
+    ]
+    change = means.mean[new] - control[means.stratum[new]]
+    change = change - np.array(told).reshape(change.shape)
+    trained = {t for t in base.design.targets}
+    fresh = np.array(
+        [not any(t in trained for t in conditions[c].targets) for c in means.condition[new]],
+        dtype=bool,
+    )
+    return Lesson(
+        means.condition[new], means.stratum[new], change.astype(np.float32), means.n[new], fresh
+    )
+
+
+def _some(lesson: Lesson, chosen: np.ndarray) -> Lesson:
+    return Lesson(*(values[chosen] for values in lesson))
+
+
+def _controls(means: Means, strata: int) -> np.ndarray:
+    """The mean control of every stratum, NaN where it has none."""
+    control = np.full((strata, means.mean.shape[1]), np.nan)
+    own = means.condition == 0
+    control[means.stratum[own]] = means.mean[own]
+    return control
+
+
+def _fresh(conditions: Sequence[Perturbation]) -> np.ndarray:
+    """Which conditions have a target that no other condition has."""
+    seen: dict[str, set[Perturbation]] = {}
+    for one in conditions:
+        for target in one.targets:
+            seen.setdefault(target, set()).add(one)
+    return np.array([any(len(seen[t]) == 1 for t in one.targets) for one in conditions], dtype=bool)
+
+
+class Source:
+    """Items of both parts for the torch loop; rows below `len(train)` train, the rest validate."""
+
+    def __init__(
+        self,
+        data: ResponseData,
+        lessons: tuple[Lesson, Lesson],
+        columns: np.ndarray,
+        words: tuple[Mapping[str, int], Mapping[str, int]],
+        *,
+        cells: int,
+        compare: bool,
+    ) -> None:
+        """`columns` are the genes that the network sees; `cells` controls are drawn for an item."""
+        self._data, self._columns, self._cells, self._compare = data, columns, cells, compare
+        self._words = words
+        self._all = Lesson(*(np.concatenate(both) for both in zip(*lessons)))
+        n = len(lessons[0].n)
+        self.train = np.arange(n)
+        self.val = np.arange(n, len(self._all.n))
+
+    def batches(
+        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+    ) -> Iterator[Batch]:
+        """Items in batches, with controls drawn for this epoch."""
+        rng = np.random.default_rng([seed, epoch if shuffle else FIRST])
+        order = rng.permutation(rows) if shuffle else rows
+        for start in range(0, len(order), size):
+            yield self._batch(order[start : start + size], rng)
+
+    def fingerprint(self) -> str:
+        """A name for exactly these items."""
+        told = json.dumps([self._cells, self._compare, self._data.fingerprint()])
+        digest = xxhash.xxh3_128(told.encode())
+        digest.update(self._columns.tobytes() + self._all.change.tobytes())
+        return digest.hexdigest()
+
+    def _batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+        data, told = self._data, self._data.told
+        codes, strata = self._all.condition[rows], self._all.stratum[rows]
+        controls = np.stack([rng.choice(data.controls(int(s)), self._cells) for s in strata])
+        conditions = [told.conditions[code] for code in codes]
+        words = words_of(conditions, *self._words, fresh=self._all.fresh[rows])
+        y = None
+        if self._compare:
+            own = [self._perturbed(int(c), int(s)) for c, s in zip(codes, strata)]
+            y = self._values(np.stack([rng.choice(each, self._cells) for each in own]))
+        change = self._all.change[rows][:, self._columns]
+        return Batch(rows, self._values(controls), words, change, y)
+
+    def _perturbed(self, code: int, stratum: int) -> np.ndarray:
+        data = self._data
+        every = np.concatenate([data.train, data.val])
+        chosen = (data.told.screen.codes[every] == code) & (data.told.groups[every] == stratum)
+        return every[chosen]
+
+    def _values(self, rows: np.ndarray) -> np.ndarray:
+        """Float32 (*rows.shape, genes of the network)."""
+        flat, place = np.unique(rows, return_inverse=True)
+        values = self._data.x(flat)[:, self._columns].toarray()
+        return values[place.reshape(rows.shape)]
+
+
+def noise(data: ResponseData) -> tuple[np.ndarray, np.ndarray]:
+    """Of every gene, over training conditions: variance of changes beyond noise, and of noise."""
+    means = data.means(data.train)
+    control = _controls(means, len(data.told.strata.levels))
+    kept = (means.condition > 0) & np.isfinite(control[means.stratum, 0])
+    change = means.mean[kept] - control[means.stratum[kept]]
+    of_noise = (means.variance[kept] / means.n[kept, None]).mean(axis=0)
+    return np.maximum((change**2).mean(axis=0) - of_noise, 0), of_noise
