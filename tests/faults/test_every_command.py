@@ -13,9 +13,11 @@ from scgx import registry
 
 # how each command is called on one file of cells (BAD), beside good ones
 CALLS: dict[str, list[str]] = {
+    "align": ["RIDGE", "BAD", "-o", "OUT"],
     "annotate-coords": ["BAD", "-o", "OUT"],
     "classify": ["TYPES", "BAD", "-o", "OUT"],
     "concat": ["BAD", "GOOD", "--names", "a,b", "--genes", "outer", "-o", "OUT"],
+    "embed": ["pca", "BAD", "-o", "OUT"],
     "explain": ["TYPES", "--cells", "BAD"],
     "filter-chrom": ["X", "BAD", "-o", "OUT"],
     "generate": ["CELLS", "--like", "BAD", "--library-size", "BAD", "-o", "OUT"],
@@ -24,6 +26,7 @@ CALLS: dict[str, list[str]] = {
     "join": ["BAD", "GOOD", "--as", "rna,atac", "-o", "OUT"],
     "log": ["BAD"],
     "normalize": ["BAD", "-o", "OUT"],
+    "plot": ["BAD", "--color", "cell_type", "--color", "gene3"],
     "predict": ["MODEL", "BAD", "-o", "OUT"],
     "qc": ["BAD", "-o", "OUT"],
     "sample": ["BAD", "--n", "79", "-o", "OUT"],
@@ -91,6 +94,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(good: Path, forked: Zygote) -> Path:
     made = good.with_name("mean.scgx")
     assert forked("train", "mean", good, "--from", "atac", "--to", "rna", "-o", made).code == 0
+    words = ("train", "ridge", good, "--from", "atac", "--to", "rna")
+    assert forked(*words, "-o", good.with_name("ridge.scgx")).code == 0
     words = ("train", "logistic", good, "--label", "cell_type", "--min-cells-per-class", "1")
     ended = forked(*words, "-o", good.with_name("types.scgx"))
     assert ended.code == 0, ended.err
@@ -103,6 +108,7 @@ def model(good: Path, forked: Zygote) -> Path:
 def call(command: str, bad: Path, good: Path, model: Path, out: Path) -> list[str]:
     places = {"BAD": bad, "GOOD": good, "MODEL": model, "OUT": out}
     places["TYPES"] = model.with_name("types.scgx")
+    places["RIDGE"] = model.with_name("ridge.scgx")
     places["CELLS"] = model.with_name("cells.scgx")
     return [command, *(str(places.get(word, word)) for word in CALLS[command])]
 
