@@ -50,6 +50,14 @@ ModalityOpt = Annotated[
 LabelOpt = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="the column of obs to aim at")
 ]
+ColorOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--color",
+        metavar="COLUMN|GENE",
+        help="a panel for each: a column of obs, a gene; repeatable",
+    ),
+]
 QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="say nothing but warnings")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
 HistoryOpt = Annotated[

@@ -13,7 +13,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -150,13 +150,21 @@ def timeless(records: Iterable[dict[str, object]]) -> list[dict[str, object]]:
     return [{k: v for k, v in record.items() if k not in clock} for record in records]
 
 
+def held(
+    header: Header, summary: Mapping[str, np.ndarray], members: Mapping[str, bytes]
+) -> Artifact:
+    """A model that is used at once, as it would be read from its file."""
+    payload = {"summary.safetensors": pack_arrays(summary), **members}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in payload.items()}
+    return Artifact(replace(header, members=hashes), dict(summary), dict(members))
+
+
 def write(
     path: Path, header: Header, summary: Mapping[str, np.ndarray], members: Mapping[str, bytes]
 ) -> None:
     """Write a model file; `members` are what the model's `save` gave."""
     payload = {"summary.safetensors": pack_arrays(summary), **members}
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in payload.items()}
-    described = asdict(header) | {"members": hashes}
+    described = asdict(held(header, summary, members).header)
     for newer in ("conditions", "target_totals", "response"):
         if not getattr(header, newer):
             del described[newer]  # versions that do not know it read all other models

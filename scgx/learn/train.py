@@ -51,6 +51,10 @@ class Fitted:
         """Write the artifact."""
         artifact.write(path, self.header, self.summary, self.model.save())
 
+    def held(self) -> artifact.Artifact:
+        """The artifact in memory, for use at once."""
+        return artifact.held(self.header, self.summary, self.model.save())
+
 
 def fit(
     name: str, cells: Cells, roles: Roles, settings: object, *, seed: int, report: Report

@@ -13,10 +13,12 @@ KINDS = ("png", "svg", "pdf")
 
 
 def check_kind(path: Path) -> str:
-    """The kind that the suffix asks for; a usage error for any other."""
+    """The kind that the suffix asks for, png for `-`; a usage error for any other."""
+    if str(path) == "-":
+        return "png"
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
-        raise UsageError(f"--plot {str(path)!r} is no picture", fix="end it in .png, .svg or .pdf")
+        raise UsageError(f"{str(path)!r} is no picture", fix="end it in .png, .svg or .pdf")
     if not path.parent.is_dir():
         raise MachineError(f"folder {path.parent} does not exist", fix="make it first")
     return kind
@@ -46,9 +48,10 @@ def save(figure: "Figure", path: Path, kind: str) -> None:
 
 
 def colours(n: int) -> list[tuple[float, float, float, float]]:
-    """n colours: twenty that differ well, more around the wheel."""
+    """n colours: forty that differ well, more around the wheel."""
     import matplotlib
 
-    if n <= 20:
-        return [matplotlib.colormaps["tab20"](i) for i in range(n)]
+    if n <= 40:
+        known = [matplotlib.colormaps[name](i) for name in ("tab20", "tab20b") for i in range(20)]
+        return known[:n]
     return [matplotlib.colormaps["nipy_spectral"]((i + 0.5) / n) for i in range(n)]

@@ -52,7 +52,7 @@ def explained(share: np.ndarray, path: Path) -> None:
     order = np.arange(1, len(share) + 1)
     axis.bar(order, 100 * share, color="#7fa8cf", width=0.9)
     axis.set_xlabel("component")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params(axis="x", integer=True)
     axis.set_ylabel("% of the variance")
     beside = axis.twinx()
     beside.plot(order, 100 * np.cumsum(share), color="#1f5a94", marker=".")
