@@ -174,6 +174,7 @@ def score(
             kinds: dict[str, Callable[..., None]] = {
                 "labels": plots.confusion,
                 "generation": plots.made,
+                "perturbation": plots.responses,
             }
             drawn = kinds.get(scores.task, plots.score)
             drawn(scores.picture, plot)

@@ -1,6 +1,7 @@
 """How far apart two sets of cells are: what separates them less what spreads each."""
 
-from scgx.metrics._sets import Array, Design, Pair, Repeats, Result, blocks
+from scgx.metrics._apart import energy
+from scgx.metrics._sets import Design, Pair, Repeats, Result
 
 
 class Metric:
@@ -28,14 +29,3 @@ class Metric:
     def result(self, variant: str = "50") -> Result:
         """The mean over draws of cells."""
         return self._seen[variant].result()
-
-
-def energy(x: Array, y: Array) -> float:
-    """The distance of two sets of points; NaN under two on a side."""
-    n, m = len(x), len(y)
-    if min(n, m) < 2:
-        return float("nan")
-    across, left, right = (
-        sum(float(block.sum()) for _, block in blocks(a, b)) for a, b in ((x, y), (x, x), (y, y))
-    )
-    return 2 * across / (n * m) - left / (n * (n - 1)) - right / (m * (m - 1))

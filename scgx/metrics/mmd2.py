@@ -1,10 +1,7 @@
 """How far apart two sets of cells are, to a kernel at several scales."""
 
-import numpy as np
-
-from scgx.metrics._sets import Array, Design, Pair, Repeats, Result, blocks
-
-SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the median distance between training cells
+from scgx.metrics._apart import mmd2
+from scgx.metrics._sets import Design, Pair, Repeats, Result
 
 
 class Metric:
@@ -34,27 +31,3 @@ class Metric:
     def result(self, variant: str = "50") -> Result:
         """The mean over draws of cells."""
         return self._seen[variant].result()
-
-
-def mmd2(x: Array, y: Array, median: float) -> float:
-    """The discrepancy of two sets of points; NaN under two on a side, or without a scale."""
-    n, m = len(x), len(y)
-    if min(n, m) < 2 or median <= 0:
-        return float("nan")
-    across, left, right = (_kernel(a, b, median) for a, b in ((x, y), (x, x), (y, y)))
-    own = len(SCALES)  # a point and itself
-    return (
-        (left - own * n) / (n * (n - 1)) + (right - own * m) / (m * (m - 1)) - 2 * across / (n * m)
-    )
-
-
-def _kernel(x: Array, y: Array, median: float) -> float:
-    """The sum of the kernels over all pairs."""
-    total = 0.0
-    for start, block in blocks(x, y):
-        if x is y:
-            inside = np.arange(len(block))
-            block[inside, start + inside] = 0  # rounding aside, it is
-        for scale in SCALES:
-            total += float(np.exp(-(block**2) / (2 * (scale * median) ** 2)).sum())
-    return total

@@ -133,6 +133,20 @@ class MadeCells:
 
 
 @dataclass(frozen=True)
+class Responses:
+    """What the plot of responses draws.
+
+    `r` (perturbations,) by name of who answers, in the order of `labels`; `truth` and `guesses` are
+    changes of genes, the same ones.
+    """
+
+    labels: tuple[str, ...]
+    r: dict[str, np.ndarray]
+    truth: np.ndarray
+    guesses: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Scores:
     """Everything that a run of `score` found."""
 
@@ -154,7 +168,7 @@ class Scores:
     levels: tuple[Level, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
-    picture: Picture | Confusion | MadeCells | None = None
+    picture: Picture | Confusion | MadeCells | Responses | None = None
     extras: tuple[Extra, ...] = ()
     what: str = "features"  # that there are `n_features` of
 

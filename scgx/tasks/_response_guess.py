@@ -1,0 +1,162 @@
+"""Predicted cells of a screen, as changes: what each perturbation does in each stratum.
+
+A predicted cell that names its control (`scgx_control`) is held against exactly that one, so that no
+noise of controls is in its change. Where the cells of another tool name none, the mean of the training
+controls of the stratum is subtracted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from scgx.cells.perturbations import is_control, parse
+from scgx.errors import DataError
+from scgx.h5ad.cells import Cells
+from scgx.tasks import _pairing
+from scgx.tasks._centroids import Log, member
+from scgx.tasks._conversion import units_of_guesses
+from scgx.tasks._request import Request
+from scgx.tasks._response_baselines import Answer
+from scgx.tasks._responses import Measured
+from scgx.tasks._screened import Array, Ground, refused
+
+CONTROL, LABEL = "scgx_control", "perturbation"
+
+
+@dataclass(frozen=True, eq=False)
+class Guessed:
+    """One file of predictions: its answer, the group of each of its cells (n,), and their controls
+    as rows of the truth (-1: none is named).
+    """
+
+    answer: Answer
+    log: Log
+    group: Array
+    control: Array
+
+
+def guessed(
+    ask: Request, ground: Ground, measured: Measured, truth: Log, mean: Answer
+) -> list[Guessed]:
+    """Every guess; a group without a prediction counts as the mean change."""
+    names = _pairing.short_names(ask.guesses)
+    return [
+        _guessed(ask, guess, name, (ground, measured, truth), mean)
+        for guess, name in zip(ask.guesses, names, strict=True)
+    ]
+
+
+def _guessed(
+    ask: Request, guess: Cells, name: str, known: tuple[Ground, Measured, Log], mean: Answer
+) -> Guessed:
+    ground, measured, truth = known
+    units = units_of_guesses([guess], "rna", ask.units, ask.warn)
+    log = Log.guess(guess, _pairing.find(guess.var_names, ground.genes), units)
+    unit = _units(guess, ground, name)
+    control = _controls(guess, ask.truth)
+    stratum = _strata(guess, ground, control)
+    k = len(ground.groups)
+    width = len(ground.strata.names)
+    place = np.full(len(ground.units) * width, -1, dtype=np.int64)
+    place[ground.groups.unit * width + ground.groups.stratum] = np.arange(k)
+    known_cell = (unit >= 0) & (stratum >= 0)
+    group = np.full(guess.n_obs, -1, dtype=np.int64)
+    group[known_cell] = place[unit[known_cell] * width + stratum[known_cell]]
+    if not np.any(group >= 0):
+        raise DataError(
+            "predicts none of the perturbations that test",
+            fix="scgx predict without --perturb answers those of the file",
+            file=guess.name,
+        )
+    rows = np.flatnonzero(group >= 0)
+    total = log.sums(rows, member(group[rows], k))
+    n = np.bincount(group[rows], minlength=k)
+    base = _bases(truth, group[rows], control[rows], measured.train_control[ground.groups.stratum])
+    own = n > 0
+    change = mean.change.copy()
+    change[own] = ((total - base)[own] / n[own, None]).astype(np.float32)
+    _tell(guess, name, ground, own)
+    return Guessed(Answer(name, change, own), log, group, control)
+
+
+def _units(guess: Cells, ground: Ground, name: str) -> Array:
+    """The perturbation of each predicted cell, as a place among the scored ones; -1 is none."""
+    column = LABEL if LABEL in guess.obs else ground.screen.column
+    if column not in guess.obs:
+        raise DataError(
+            f"no column of obs says which perturbation was predicted ({LABEL})", file=guess.name
+        )
+    words = guess.obs.strings(column)
+    place = {label: i for i, label in enumerate(ground.labels)}
+    known = {
+        word: -1 if is_control(word) else place.get(parse(word).label, -1)
+        for word in {word for word in words if word is not None}
+    }
+    known_labels = {one.label for one in ground.screen.conditions}
+    others = sorted(w for w, code in known.items() if code < 0 and not is_control(w))
+    if others:
+        strange = sum(parse(word).label not in known_labels for word in others)
+        ground.notes.append(
+            f"{name}: {len(others):,} predicted perturbations do not test and are not scored"
+            + (f" ({strange:,} are not in the screen)" if strange else "")
+        )
+    return np.array([-1 if w is None else known[w] for w in words], dtype=np.int64)
+
+
+def _controls(guess: Cells, truth: Cells) -> Array:
+    """The row of the truth that each predicted cell was made of; -1 where the file names none."""
+    if CONTROL not in guess.obs:
+        return np.full(guess.n_obs, -1, dtype=np.int64)
+    words = guess.obs.strings(CONTROL)
+    found = _pairing.find(truth.obs_names, words)
+    lost = np.flatnonzero(found < 0)
+    if len(lost):
+        raise DataError(
+            f"{len(lost):,} of its controls are not in the truth: {words[lost[0]]!r}",
+            fix="score the file it was predicted from",
+            file=guess.name,
+        )
+    return found
+
+
+def _strata(guess: Cells, ground: Ground, control: Array) -> Array:
+    """The stratum of each predicted cell: that of its control, else what its own columns say."""
+    strata = ground.strata
+    if (control >= 0).all() or len(strata.names) == 1:
+        return strata.codes[control] if (control >= 0).all() else np.zeros(guess.n_obs, np.int64)
+    for column in strata.columns:
+        if column not in guess.obs:
+            raise DataError(
+                f"has neither {CONTROL} nor {column} in obs, so its controls are not known",
+                fix="copy the column of the truth to the predicted cells",
+                file=guess.name,
+            )
+    return strata.of(guess.obs)
+
+
+def _bases(truth: Log, group: Array, control: Array, mean: Array) -> Array:
+    """Sums over the predicted cells of each group of what is subtracted, float64 (groups, genes)."""
+    k = len(mean)
+    named = control >= 0
+    n = np.bincount(group[~named], minlength=k)
+    base = mean.astype(np.float64) * n[:, None]
+    if named.any():
+        rows, place = np.unique(control[named], return_inverse=True)
+        marks = (np.ones(len(place)), (group[named], place.reshape(-1)))
+        times = sparse.csr_array(sparse.coo_array(marks, shape=(k, len(rows))))
+        base += truth.sums(rows, times)
+    return base
+
+
+def _tell(guess: Cells, name: str, ground: Ground, own: Array) -> None:
+    """Say which perturbations the guess lacks."""
+    have = np.bincount(ground.groups.unit[own], minlength=len(ground.units)) > 0
+    lacking = [label for label, there in zip(ground.labels, have, strict=True) if not there]
+    if not lacking:
+        return
+    why = refused(guess)
+    shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3:,} more" if len(lacking) > 3 else "")
+    words = f"{name} does not answer {shown}: scored as the mean of the training perturbations"
+    reasons = sorted({why[label] for label in lacking if label in why})
+    ground.notes.append(words + (f" ({reasons[0]})" if reasons else ""))
