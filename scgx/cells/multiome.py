@@ -122,7 +122,8 @@ class World:
     dispersion: float = 3.0  # size of the negative binomial
 
 
-def _stream(seed: int, *key: int) -> np.random.Generator:
+def stream(seed: int, *key: int) -> np.random.Generator:
+    """Random numbers of their own for whatever the key names."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *key])))
 
 
@@ -218,22 +219,27 @@ def _draw_donors(n: int) -> Donors:
     )
 
 
+def barcodes(n: int) -> NDArray[np.object_]:
+    """Names of cells as 10x writes them, all different, the same ones for the same places."""
+    code = (np.arange(1, n + 1, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(2**32 - 1)
+    digits = (code[:, None] >> np.arange(30, -2, -2, dtype=np.uint64)) & np.uint64(3)
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[digits.astype(np.intp)]
+    names = np.array([row.tobytes().decode("ascii") + "-1" for row in letters], dtype=object)
+    return names
+
+
 def _draw_cells(rng: np.random.Generator, n: int, donors: int) -> Cells:
     """Donors in equal parts, types in shares that differ by donor; barcodes as 10x writes them."""
     donor = np.arange(n) % donors
     share = np.array(SHARES) * rng.gamma(8.0, 1.0, (donors, len(SHARES)))
     edge = np.cumsum(share / share.sum(axis=1, keepdims=True), axis=1)
     cell_type = (rng.random(n)[:, None] > edge[donor]).sum(axis=1).clip(max=len(SHARES) - 1)
-    code = (np.arange(1, n + 1, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(2**32 - 1)
-    digits = (code[:, None] >> np.arange(30, -2, -2, dtype=np.uint64)) & np.uint64(3)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[digits.astype(np.intp)]
-    names = np.array([row.tobytes().decode("ascii") + "-1" for row in letters], dtype=object)
-    return Cells(names, donor.astype(np.int64), cell_type.astype(np.int64))
+    return Cells(barcodes(n), donor.astype(np.int64), cell_type.astype(np.int64))
 
 
 def plan(cells: int, genes: int, peaks: int, seed: int, *, donors: int = 6) -> World:
     """Fix the genome, the regulation, the donors and who the cells are. Deterministic in `seed`."""
-    rng = _stream(seed, 0)
+    rng = stream(seed, 0)
     placed = _place_genes(rng, genes)
     open_ = _place_peaks(rng, peaks, placed)
     types, p = len(CELL_TYPES), len(open_.ids)
@@ -275,7 +281,7 @@ def _draw_block(
     world: World, start: int, spread: sparse.csr_array, drive: list[sparse.csr_array]
 ) -> Drawn:
     """All random numbers of a block are drawn for `BLOCK` cells, so a shorter one is a prefix."""
-    rng = _stream(world.seed, 1, start)
+    rng = stream(world.seed, 1, start)
     rows = slice(start, min(start + BLOCK, len(world.cells.names)))
     donor, kind = world.cells.donor[rows], world.cells.cell_type[rows]
     n, genes, peaks = len(donor), len(world.genes.ids), len(world.peaks.ids)
@@ -293,7 +299,7 @@ def _draw_block(
     mean = np.exp(np.minimum(rate + noise + depth[:, 1:], 6.0))
     atac, rna = np.zeros((n, peaks), np.float32), np.zeros((n, genes), np.float32)
     for i in range(n):  # a stream per cell: how many numbers a cell takes must not move the next
-        own = _stream(world.seed, 2, start + i)
+        own = stream(world.seed, 2, start + i)
         atac[i] = own.poisson(np.minimum(fragments[i], 20.0))
         rna[i] = own.poisson(mean[i] * own.gamma(world.dispersion, 1 / world.dispersion, genes))
     return Drawn(start, sparse.csr_array(rna), sparse.csr_array(atac), rate)

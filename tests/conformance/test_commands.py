@@ -18,7 +18,7 @@ from scgx.commands import _options
 
 NAMES = registry.names("commands")
 # whose inputs are named in another way
-OPTIONAL_INPUT = {"fetch", "check", "score", "join", "concat", "explain", "generate"}
+OPTIONAL_INPUT = {"fetch", "simulate", "check", "score", "join", "concat", "explain", "generate"}
 
 SHARED = {
     "output": "OutputOpt", "memory": "MemoryOpt", "tmpdir": "TmpdirOpt", "seed": "SeedOpt",

@@ -35,7 +35,7 @@ CALLS: dict[str, list[str]] = {
     "transpose": ["BAD", "-o", "OUT"],
     "train": ["mean", "BAD", "--from", "atac", "--to", "rna", "-o", "OUT"],
 }
-ELSEWHERE = {"check", "fetch"}  # has its own codes; reads no cells
+ELSEWHERE = {"check", "fetch", "simulate"}  # has its own codes; read no cells
 
 
 def index_out_of_range(file: h5py.File) -> None:
