@@ -92,7 +92,8 @@ def score(
     from what the guess carries, else from --train. The last lines say whether a guess beats the best
     baseline. Intervals draw whole groups: those of the split, or of --by. --leak-check fits a logistic
     regression twice, on the split of TRUTH and on a random one of the same sizes. Synthetic cells
-    are compared as sets: what they teach, how real they look, whether they are copies.
+    are compared as sets: what they teach, how real they look, whether they are copies. Of a match
+    (scgx align) the true partner of a cell is the column of its name; --label adds label transfer.
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -
