@@ -1,9 +1,10 @@
 """Boosted trees on log counts: what single genes and their combinations say, whatever their scale.
 
-Rows stay sparse: zero and absent are one thing, here and at use, and stored zeros are dropped, so dense
-and sparse files get the same answer. Rows come in blocks of one size whatever the memory, since the
-quantiles of an input are sketched block by block. What does not fit stays on disk as bins, a block at a
-time in memory; the trees are the same, bit for bit. Stored as JSON.
+Rows stay sparse: zero is what is not stored, and stored zeros are dropped, so dense and sparse files
+get the same answer. A feature that a file lacks is no zero: where trees ask for one, both branches
+answer, each by its share of the training cells. Rows come in blocks of one size whatever the memory,
+since the quantiles of an input are sketched block by block. What does not fit stays on disk as bins, a
+block at a time in memory; the trees are the same, bit for bit. Stored as JSON.
 """
 
 import json
@@ -23,6 +24,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
 from scgx.learn.labels import LabelledData
 from scgx.learn.model import Why
+from scgx.models._xgboost_absent import without
 from scgx.progress import Report
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ PER_VALUE = 16  # bytes of a value that is not zero, as bins by row and by colum
 PER_SCORE = 16  # bytes of a cell and class: gradients, scores
 PER_BIN = 16  # bytes of a bin of a feature in the histogram of a node
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux within Windows
+ABSENT = "absent"  # attribute of trees that have seen features hidden, and take absent for zero
+MOST_SEEN = 8  # panels of files whose trees are kept
 HIDDEN = 0.9  # share of the genes that augmented copies lack at most: to a tree, absent is zero
 
 
@@ -65,6 +69,22 @@ class Model:
 
     def __init__(self, booster: "Booster") -> None:
         self.booster = booster
+        self._seen: dict[bytes, tuple[Booster, float]] = {}
+
+    def _asking(self, present: np.ndarray) -> tuple["Booster", float]:
+        """Trees that ask for what a file has, and what their scores are to be multiplied by.
+
+        Those that have learned to take absent for zero stay as they are.
+        """
+        if present.all() or self.booster.attr(ABSENT) is not None:
+            return self.booster, 1.0
+        key = present.tobytes()
+        if key not in self._seen:
+            self._seen = dict(list(self._seen.items())[1 - MOST_SEEN :])
+            left = without(_plain(self.booster), present)
+            booster = type(self).restore(Config(), {MEMBER: left.forest}).booster
+            self._seen[key] = booster, left.worth
+        return self._seen[key]
 
     @classmethod
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
@@ -97,6 +117,8 @@ class Model:
             )
             del train, val  # which hold files of the folder
         report.say(f"{booster.num_boosted_rounds()} rounds (by validation loss)")
+        if data.augment.copies and data.augment.hidden:
+            booster.set_attr(**{ABSENT: "zero"})
         return cls.restore(config, {MEMBER: _plain(booster)})
 
     def save(self) -> Mapping[str, bytes]:
@@ -118,8 +140,9 @@ class Model:
         """(n, classes) float32: sums of leaves."""
         import xgboost
 
-        made = self.booster.predict(xgboost.DMatrix(_stored(block.x)), output_margin=True)
-        return np.asarray(made, np.float32).reshape(block.x.shape[0], -1)
+        booster, worth = self._asking(block.present)
+        made = booster.predict(xgboost.DMatrix(_stored(block.x)), output_margin=True)
+        return np.asarray(made * worth, np.float32).reshape(block.x.shape[0], -1)
 
     def explain(self, blocks: Iterator[CellBlock]) -> Why:
         """Total gain of the trees of each class; on cells, mean SHAP value of those called it."""
@@ -127,11 +150,12 @@ class Model:
         cells: np.ndarray | None = None
         for block in blocks:
             called = self.scores(block).argmax(axis=1)
-            for rows, values in _contributions(self.booster, block.x):
+            booster, worth = self._asking(block.present)
+            for rows, values in _contributions(booster, block.x):
                 if made is None or cells is None:
                     made, cells = np.zeros(values.shape[1:]), np.zeros(values.shape[1])
                 for row, code in enumerate(called[rows]):
-                    made[code] += values[row, code]
+                    made[code] += values[row, code] * worth
                     cells[code] += 1
         if made is None or cells is None:
             return Why("total gain of the trees of the class, without a sign", self._gain())
