@@ -64,6 +64,8 @@ class Cellwise(NamedTuple):
 class Case(NamedTuple):
     """What is guessed of a perturbation, (genes,): its change, to be held against either
     true one. `marked` are its most changed genes; `cells` its strata, where cells were looked at.
+    `echo` are, for some halvings of the test controls, the difference of the halves and that of what
+    was predicted from them.
     """
 
     unit: int
@@ -71,6 +73,19 @@ class Case(NamedTuple):
     shared: Array
     marked: Array | None = None
     cells: tuple[Cellwise, ...] = ()
+    echo: tuple[tuple[Array, Array], ...] = ()
+
+    def shared_noise(self, genes: Array) -> float:
+        """What noise of the test controls adds to the product of true and guessed change.
+
+        A change that is the same for every control has none. One that was predicted from the very
+        controls that the truth subtracts may have; products of different halves are free of it.
+        """
+        found = []
+        for control, guess in self.echo:
+            x, y = control[genes], guess[genes]
+            found.append(-float((x - x.mean()) @ (y - y.mean())) / 4)
+        return float(np.mean(found)) if found else 0.0
 
 
 class Units:
@@ -99,15 +114,17 @@ class Units:
         return Result(float(self.values[known].mean()), drawn, n, flat, self.values)
 
 
-def correlation(x: Array, y: Array) -> tuple[float, bool]:
-    """r of two vectors, and whether one does not vary (r is then 0); NaN under three values."""
+def correlation(x: Array, y: Array, noise: float = 0.0) -> tuple[float, bool]:
+    """r of two vectors, and whether one does not vary (r is then 0); NaN under three values. `noise` is
+    what their product owes to something that both have in common.
+    """
     if len(x) < 3:
         return float("nan"), False
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x @ x) * (y @ y)))
     if min(np.abs(x).max(), np.abs(y).max()) <= FLAT or size == 0:
         return 0.0, True
-    return float(np.clip(x @ y / size, -1, 1)), False
+    return float(np.clip((x @ y - noise) / size, -1, 1)), False
 
 
 def averaged(values: list[tuple[float, float]]) -> float:

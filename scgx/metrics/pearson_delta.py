@@ -13,7 +13,8 @@ class Metric:
     definition = (
         "r over genes of the true and the guessed change against control, mean over perturbations; "
         "ctrl=independent: the truth subtracts test controls and a guess the training ones or its "
-        "own, ctrl=shared: both subtract the training controls; de20: the 20 genes of largest rank "
+        "own (noise of test controls that it was predicted from is taken out, by halves of them), "
+        "ctrl=shared: both subtract the training controls; de20: the 20 genes of largest rank "
         "sum in the truth; top1000: the 1,000 genes most expressed in controls"
     )
     direction = 1
@@ -45,7 +46,8 @@ class Metric:
                 chosen = case.marked
             else:
                 chosen = np.flatnonzero(kept & most if genes else kept)
-            r, flat = correlation(truth[chosen], guess[chosen])
+            noise = case.shared_noise(chosen) if controls == INDEPENDENT else 0.0
+            r, flat = correlation(truth[chosen], guess[chosen], noise)
             units.set(i, r, degenerate=flat)
 
     def result(self, variant: str = INDEPENDENT) -> Result:

@@ -5,6 +5,7 @@ noise of controls is in its change. Where the cells of another tool name none, t
 controls of the stratum is subtracted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,26 +15,29 @@ from scgx.cells.perturbations import is_control, parse
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.tasks import _pairing
-from scgx.tasks._centroids import Log, member
+from scgx.tasks._centroids import Log, member, stacked
 from scgx.tasks._conversion import units_of_guesses
 from scgx.tasks._request import Request
 from scgx.tasks._response_baselines import Answer
-from scgx.tasks._responses import Measured
+from scgx.tasks._responses import HALVINGS, Measured
 from scgx.tasks._screened import Array, Ground, refused
 
 CONTROL, LABEL = "scgx_control", "perturbation"
+ROUNDING = 1e-4  # a change that differs by less between controls is the same for all of them
 
 
 @dataclass(frozen=True, eq=False)
 class Guessed:
     """One file of predictions: its answer, the group of each of its cells (n,), and their controls
-    as rows of the truth (-1: none is named).
+    as rows of the truth (-1: none is named). `echo` (halvings, groups, genes) is how what was predicted
+    from either half of the test controls differs; None where a change is the same for every control.
     """
 
     answer: Answer
     log: Log
     group: Array
     control: Array
+    echo: Array | None = None
 
 
 def guessed(
@@ -54,7 +58,7 @@ def _guessed(
     units = units_of_guesses([guess], "rna", ask.units, ask.warn)
     log = Log.guess(guess, _pairing.find(guess.var_names, ground.genes), units)
     unit = _units(guess, ground, name)
-    control = _controls(guess, ask.truth)
+    control = _controls(guess, ask.truth, ground)
     stratum = _strata(guess, ground, control)
     k = len(ground.groups)
     width = len(ground.strata.names)
@@ -70,14 +74,54 @@ def _guessed(
             file=guess.name,
         )
     rows = np.flatnonzero(group >= 0)
-    total = log.sums(rows, member(group[rows], k))
-    n = np.bincount(group[rows], minlength=k)
-    base = _bases(truth, group[rows], control[rows], measured.train_control[ground.groups.stratum])
+    files = _Files(log, truth, rows, control[rows], measured)
+    n, found = files.changes([group[rows]], ground)[0]
     own = n > 0
     change = mean.change.copy()
-    change[own] = ((total - base)[own] / n[own, None]).astype(np.float32)
+    change[own] = found[own]
     _tell(guess, name, ground, own)
-    return Guessed(Answer(name, change, own), log, group, control)
+    echo = files.echo(group[rows], ground)
+    return Guessed(Answer(name, change, own), log, group, control, echo)
+
+
+@dataclass(frozen=True, eq=False)
+class _Files:
+    """Predicted cells `rows` of a file, and the rows of the truth that are their controls."""
+
+    log: Log
+    truth: Log
+    rows: Array
+    control: Array
+    measured: Measured
+
+    def changes(self, groupings: Sequence[Array], ground: Ground) -> list[tuple[Array, Array]]:
+        """Cells and mean change of each group, for each way to group them (-1 is none)."""
+        k = len(ground.groups)
+        total = self.log.sums(self.rows, stacked([member(codes, k) for codes in groupings]))
+        mean = self.measured.train_control[ground.groups.stratum]
+        found = []
+        for i, codes in enumerate(groupings):
+            n = np.bincount(codes[codes >= 0], minlength=k)
+            base = _bases(self.truth, codes, self.control, mean)
+            change = (total[i * k : (i + 1) * k] - base) / np.maximum(n, 1)[:, None]
+            found.append((n, change.astype(np.float32)))
+        return found
+
+    def echo(self, group: Array, ground: Ground) -> Array | None:
+        """What is predicted from one half of the test controls less what is from the other."""
+        if (self.control < 0).any():
+            return None
+        tests = np.isin(self.control, ground.test)
+        found: list[Array] = []
+        for turn in range(HALVINGS):
+            first = self.measured.side(turn, self.control)
+            halves = [np.where(tests & chosen, group, -1) for chosen in (first, ~first)]
+            (n, one), (m, other) = self.changes(halves, ground)
+            difference = np.where((n > 0)[:, None] & (m > 0)[:, None], one - other, 0)
+            if not turn and np.abs(difference).max(initial=0) <= ROUNDING:
+                return None
+            found.append(difference)
+        return np.array(found)
 
 
 def _units(guess: Cells, ground: Ground, name: str) -> Array:
@@ -104,7 +148,7 @@ def _units(guess: Cells, ground: Ground, name: str) -> Array:
     return np.array([-1 if w is None else known[w] for w in words], dtype=np.int64)
 
 
-def _controls(guess: Cells, truth: Cells) -> Array:
+def _controls(guess: Cells, truth: Cells, ground: Ground) -> Array:
     """The row of the truth that each predicted cell was made of; -1 where the file names none."""
     if CONTROL not in guess.obs:
         return np.full(guess.n_obs, -1, dtype=np.int64)
@@ -117,6 +161,9 @@ def _controls(guess: Cells, truth: Cells) -> Array:
             fix="score the file it was predicted from",
             file=guess.name,
         )
+    odd = int(np.count_nonzero(ground.screen.codes[found] != 0))
+    if odd:
+        raise DataError(f"{odd:,} of its controls were perturbed", file=guess.name)
     return found
 
 
@@ -138,6 +185,8 @@ def _strata(guess: Cells, ground: Ground, control: Array) -> Array:
 def _bases(truth: Log, group: Array, control: Array, mean: Array) -> Array:
     """Sums over the predicted cells of each group of what is subtracted, float64 (groups, genes)."""
     k = len(mean)
+    kept = group >= 0
+    group, control = group[kept], control[kept]
     named = control >= 0
     n = np.bincount(group[~named], minlength=k)
     base = mean.astype(np.float64) * n[:, None]

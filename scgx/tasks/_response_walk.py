@@ -68,6 +68,7 @@ def judge(
     every = [*(guess.answer for guess in guesses), *answers]
     pooled = {answer.name: bench.measured.pooled(answer.change) for answer in every}
     made = {answer.name: _made(bench.design) for answer in every}
+    halves = [bench.measured.halves(turn).controls for turn in range(HALVINGS)]
     for unit in range(len(bench.design)):
         looks = bench.room.look(unit)
         chosen = marked(looks)
@@ -75,8 +76,9 @@ def judge(
             guess = files.get(answer.name)
             cells = tuple(_seen(bench.room, look, answer, guess) for look in looks)
             change = pooled[answer.name][unit]
+            case = Case(unit, change, change, chosen, cells, _echo(bench, guess, unit, halves))
             for one in made[answer.name].values():
-                one.update(Case(unit, change, change, chosen, cells))
+                one.update(case)
     return {name: _results(one) for name, one in made.items()}
 
 
@@ -136,6 +138,21 @@ def _seen(room: Room, look: Look, answer: Answer, guess: Guessed | None) -> Cell
     if guess is not None and answer.own[look.group]:
         return room.predicted(look, guess)
     return room.shifted(look, answer.change[look.group])
+
+
+def _echo(
+    bench: Bench, guess: Guessed | None, unit: int, halves: Sequence[tuple[Array, Array]]
+) -> tuple[tuple[Array, Array], ...]:
+    """For each halving of the test controls: their difference, and that of what was predicted."""
+    if guess is None or guess.echo is None:
+        return ()
+    groups = bench.room.ground.groups
+    here = np.flatnonzero(groups.unit == unit)
+    weight, stratum = groups.weight[here], groups.stratum[here]
+    return tuple(
+        (weight @ (one[stratum] - other[stratum]), weight @ guess.echo[turn][here])
+        for turn, (one, other) in enumerate(halves)
+    )
 
 
 def _halving(bench: Bench, halves: Halves, turn: int) -> tuple[dict[str, Any], dict[str, Any]]:

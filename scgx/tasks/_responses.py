@@ -73,7 +73,7 @@ def measure(log: Log, ground: Ground, memory: int, *, answers: int) -> Measured:
     rows = np.union1d(ground.train, ground.test)
     ids, known, (k, s, t) = _ids(ground, rows)
     width = len(ground.genes)
-    need = 4 * width * ((HALVINGS * 3 + 2) * (k + s) + 3 * t + (answers + 8) * k)
+    need = width * (12 * ((HALVINGS + 1) * (k + s) + s + t) + 4 * (answers + 8) * k)
     if need > memory:
         raise DataError(
             f"{k:,} perturbations x {width:,} genes need {need / 1e9:.1f} GB",

@@ -101,6 +101,29 @@ def test_noise_of_shared_controls_looks_like_skill(forked: Zygote, tmp_path: Pat
     assert facts["verdicts"][0]["interval"] is None
 
 
+def test_a_guess_that_knows_the_noise_of_its_controls_gains_nothing(
+    forked: Zygote, tmp_path: Path
+) -> None:
+    """Whatever it predicts does not depend on the control, so its changes hold that noise."""
+    nothing = {f"B{i}": np.zeros(40) for i in range(24)}
+    test = [f"B{i}" for i in range(12)]
+    truth = screen(nothing, test, cells=30, noise=1.0)
+    truth.write(tmp_path / "t.h5ad")
+    guess = predicted(truth, {label: np.zeros(40) for label in test})
+    profile = truth.X[(truth.part == "train") & (truth.label != "control")].mean(axis=0)
+    change = profile - truth.mean("control", "test")
+    naive = np.mean(
+        [
+            np.corrcoef(truth.mean(b, "test") - truth.mean("control", "test"), change)[0, 1]
+            for b in test
+        ]
+    )
+    guess.X[:] = profile
+    guess.write(tmp_path / "g.h5ad")
+    facts, _ = told(forked, tmp_path, "t.h5ad g.h5ad")
+    assert naive > 0.5 and abs(values(facts)["oracle"]) < 0.25
+
+
 def test_what_is_refused_counts_as_the_mean_and_is_counted(forked: Zygote, tmp_path: Path) -> None:
     truth = doubles()
     truth.write(tmp_path / "t.h5ad")
