@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -90,7 +90,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
         out.uns("scgx/split_id", found.header.split)
         for name in ("train_cells", "train_mean", "perturbed_mean"):
             out.uns(f"scgx/{name}", found.summary[name])
-        for name in ("genome", "split"):
+        for name in ("genome", "split", "observational"):
             if isinstance(cells.scgx.get(name), str):
                 out.uns(f"scgx/{name}", cells.scgx[name])
         units = {"X": {"rna": found.header.outputs.units}}
@@ -131,7 +131,14 @@ def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: A
     groups = strata.codes(cells.obs)
     if strange := int((groups[controls] < 0).sum()):
         say(f"{strange:,} controls are of a {', '.join(strata.columns)} never seen in training")
-    wanted = _wanted(screen, rows, groups, asked)
+    outputs = found.header.outputs
+    known = {target for label in told.counts for target in parse(label).targets}
+    symbols = {
+        name: str(symbol)
+        for name, symbol in zip(outputs.names, outputs.gene_name)
+        if symbol and name not in known
+    }
+    wanted = _wanted(screen, rows, groups, asked, symbols)
     answered, refused = [], {}
     for one, places in wanted:
         reason = model.refuses(one)
@@ -166,11 +173,15 @@ def _screen(cells: Cells, told: Screened, *, needed: bool) -> Screen | None:
 
 
 def _wanted(
-    screen: Screen | None, rows: np.ndarray, groups: np.ndarray, asked: Asked
+    screen: Screen | None,
+    rows: np.ndarray,
+    groups: np.ndarray,
+    asked: Asked,
+    symbols: Mapping[str, str],
 ) -> list[tuple[Perturbation, np.ndarray | None]]:
     """Perturbations with the strata in which they are asked for (None: in all)."""
     if asked.perturbations is not None:
-        each = [parse(text) for text in asked.perturbations]
+        each = [_by_symbol(parse(text), symbols) for text in asked.perturbations]
         for one, text in zip(each, asked.perturbations):
             if not one.targets:
                 raise DataError(f"{text!r} perturbs nothing", fix="--perturb GENE, or A+B")
@@ -181,6 +192,13 @@ def _wanted(
     if not wanted:
         raise DataError("none of these rows is perturbed", fix="--perturb GENE, or --rows all")
     return [(screen.conditions[code], np.unique(groups[rows[codes == code]])) for code in wanted]
+
+
+def _by_symbol(one: Perturbation, symbols: Mapping[str, str]) -> Perturbation:
+    """Targets that were given as ids, by the symbols that the model knows them by."""
+    doses = {symbols.get(target, target): dose for target, dose in zip(one.targets, one.doses)}
+    ordered = sorted(doses.items())
+    return Perturbation(tuple(t for t, _ in ordered), tuple(d for _, d in ordered))
 
 
 def _some(cells: Cells, rows: np.ndarray, groups: np.ndarray, most: int) -> np.ndarray:

@@ -154,6 +154,10 @@ def test_a_table_names_what_is_asked(name, fitted, screen: Path, tmp_path: Path)
     )
     made = predict(fitted(name), screen, tmp_path / "a.h5ad", like=tmp_path / "t.tsv")
     assert set(made.obs.strings("perturbation")) == set(words[:2])
+    var = read(screen).var
+    names = dict(zip(var.strings("gene_name"), var.index))
+    by_id = predict(fitted(name), screen, tmp_path / "c.h5ad", perturb=[names[words[0]]])
+    assert set(by_id.obs.strings("perturbation")) == {words[0]}
     with pytest.raises(UsageError, match="same thing"):
         predict(fitted(name), screen, tmp_path / "b.h5ad", like=tmp_path / "t.tsv", perturb=["A"])
     (tmp_path / "t.tsv").write_text("perturbation\n")
