@@ -22,6 +22,7 @@ from scgx.learn.library import Library
 from scgx.learn.mixture import Mixture
 from scgx.models import _cvae_decoder as decoder
 from scgx.models import _cvae_prior
+from scgx.models._cvae_match import matched
 from scgx.progress import Report
 
 FROM: set[str] = set()
@@ -47,6 +48,7 @@ class Config:
     prior: Literal["mixture", "network"] = "mixture"  # network: the prior of the training itself
     components: int = knob(8, least=1)  # of a class, at most; held-out cells choose how many
     lean: float = knob(10.0, least=0)  # cells that the spread within all classes counts for
+    match: float = knob(10.0, least=0)  # counts that weigh for leaving a gene's mean; 0: off
     least: int = knob(50, least=1)  # cells of a combination of conditions with its own mixture
     device: str = "auto"  # auto, cpu or cuda
 
@@ -84,7 +86,10 @@ class Model:
         own = groups(data.conditions, config.least)
         made = {name: np.array(value) for name, value in weights(network).items()}
         mixture, library = _cvae_prior.learned(data, made, own, config, seed=seed, report=report)
-        return cls(own, made, mixture, library, prior=config.prior)
+        model = cls(own, made, mixture, library, prior=config.prior)
+        if config.match:
+            model.weights = matched(data, made, model.expected, lean=config.match, seed=seed)
+        return model
 
     def save(self) -> Mapping[str, bytes]:
         library = {f"library_{k}": v for k, v in self.library._asdict().items()}
@@ -107,15 +112,29 @@ class Model:
         self, codes: np.ndarray, library: np.ndarray | None, rng: np.random.Generator
     ) -> sparse.csr_array:
         """A latent and a depth from the mixture of the conditions, and counts around the decoder."""
+        z, depth = self._drawn(codes, rng)
+        return self._counts(z, codes, depth if library is None else library, rng)
+
+    def expected(
+        self, weights: Mapping[str, np.ndarray], codes: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The mean counts float32 (n, genes) of cells as they would be drawn with some weights."""
+        z, depth = self._drawn(codes, rng)
+        share, hidden = decoder.share(weights, z, codes)
+        empty = decoder.empty(weights, hidden)
+        mean = share * depth[:, None].astype(np.float32)
+        return mean if empty is None else mean * (1 - empty)
+
+    def _drawn(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Latents (n, latent) and depths (n,)."""
         labels = len(self.weights["prior.each.0.weight"])
         group = group_of(self.own, codes, labels)
         drawn = self.mixture.draw(group, rng)
-        z = drawn[:, :-1]
-        depth = self.library.at(group, special.ndtr(drawn[:, -1])) if library is None else library
+        z, depth = drawn[:, :-1], self.library.at(group, special.ndtr(drawn[:, -1]))
         if self.prior == "network":
             mean, spread = decoder.prior(self.weights, codes)
             z = mean + np.exp(spread / 2) * rng.standard_normal(mean.shape)
-        return self._counts(z, codes, depth, rng)
+        return z, depth
 
     def transfer(
         self,
