@@ -1,5 +1,6 @@
 """Trees that do not fit: on disk while they grow, and the same in every bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,26 @@ def test_what_is_needed_every_round_is_counted_before_anything_is_done(path: Pat
         with pytest.raises(DataError, match="60 features need") as caught:
             Model.fit(data, Config(depth=15, device="cpu"), seed=0, report=Report())
     assert "--memory" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("augment", [0, 1])
+def test_an_absent_feature_is_no_zero_unless_trees_have_learned_that(
+    path: Path, augment: int
+) -> None:
+    with open_cells(path) as cells:
+        roles = LabelRoles("type", augment=augment, hidden=0.5)
+        data, _ = gather(cells, roles, seed=0)
+        model = Model.fit(data, FEW, seed=0, report=Report())
+        whole = data.block(data.val)
+    here = np.arange(GENES) % 2 == 0
+    lacking = sparse.csr_array(whole.x.toarray() * here)
+    asked = model.scores(replace(whole, x=lacking, present=here))
+    zeros = model.scores(replace(whole, x=lacking))
+    anything = model.scores(replace(whole, present=here))
+    if augment:
+        np.testing.assert_array_equal(asked, zeros)
+    else:
+        np.testing.assert_array_equal(asked, anything)
+        assert np.abs(asked - zeros).max() > 0.01
+    again = Model.restore(FEW, model.save())
+    np.testing.assert_array_equal(again.scores(replace(whole, x=lacking, present=here)), asked)
