@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from scgx.cells import split, unseen
-from scgx.cells.perturbations import CONTROL, Screen, is_screen, parse, screen_of
+from scgx.cells.perturbations import (
+    CONTROL,
+    Screen,
+    is_screen,
+    parse,
+    require_cells,
+    screen_of,
+)
 from scgx.cells.split import PARTS, Array, Fractions
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.frame import Frame, categorical
@@ -88,6 +95,7 @@ def _screen(obs: Frame, request: Request, genes: Collection[str]) -> Screen | No
 
 def _assign_screen(obs: Frame, request: Request, screen: Screen) -> Assigned:
     """Whole perturbations, by canonical name; the controls cell by cell."""
+    require_cells(screen)
     fractions = split.parse_fractions(request.fractions) if request.fractions else DEFAULT
     named = {2: _canonical(request.test), 1: _canonical(request.val)}
     labels = np.array([*screen.labels, None], dtype=object)[screen.codes]

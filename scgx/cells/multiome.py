@@ -224,8 +224,7 @@ def barcodes(n: int) -> NDArray[np.object_]:
     code = (np.arange(1, n + 1, dtype=np.uint64) * np.uint64(2654435761)) & np.uint64(2**32 - 1)
     digits = (code[:, None] >> np.arange(30, -2, -2, dtype=np.uint64)) & np.uint64(3)
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)[digits.astype(np.intp)]
-    names = np.array([row.tobytes().decode("ascii") + "-1" for row in letters], dtype=object)
-    return names
+    return np.array([row.tobytes().decode("ascii") + "-1" for row in letters], dtype=object)
 
 
 def _draw_cells(rng: np.random.Generator, n: int, donors: int) -> Cells:

@@ -3,14 +3,16 @@
 `A+B`, `B+A`, `A+ctrl`, `ctrl+A`, `A_B`, `A-1 || B-2`, `NTC-5`, `non-targeting`: studies write the same
 thing in different ways, and a split by raw labels would put A+B into training and B+A into the test.
 Labels are made canonical before anything is split: target genes sorted and joined by `+`, guides
-stripped of their numbers, everything that names no target a control. A dose other than 1 is written
-`GENE=DOSE`; -1 is a knock-down, where 1 is what the screen itself does.
+stripped of their numbers, everything that names no target a control. Columns beside them help where
+there are any: `genetic_perturbation_strategy` (cellxgene) says who is a control, `nperts` (scPerturb)
+how many targets a label has. A dose other than 1 is written `GENE=DOSE`; -1 is a knock-down, where 1
+is what the screen itself does.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +30,17 @@ _NO_TARGET = re.compile(
     r"(?:(?:control|ctrl|ctl|neg[-_ ]?(?:ctrl|control)|negative[-_ ]?control|non[-_ ]?target(?:ing)?"
     r"|safe[-_ ]?target(?:ing)?|scrambled?|(?:probe)?ntc)(?:[-_ ]?\d+)*(?:[-_]\w*)?"
     r"|nt(?:[-_]\d+)*|unperturbed|no[-_ ]perturbations?|none|mock|vehicle|dmso|untreated"
-    r"|unstim(?:ulated)?|wt|wild[-_ ]?type)",
+    r"|unstim(?:ulated)?|wt|wild[-_ ]?type|62\(mod\))",
     re.IGNORECASE,
 )
-_GUIDE = re.compile(r"(.+?)-\d+")
+_GUIDE = re.compile(r"(?:sg(?=[A-Z]))?(.+?)[-_.](?:sg|g)?\d+")
+# Weissman's guides (`AAAS_-_53715438.23-P1P2`) and plasmids (`SPI1_pDS255`): no part of the target
+_VECTOR = re.compile(r"_[+-]_\d+(?:\.\d+)?(?:-(?:P1P2|P1|P2|ENST\w+))?|_p[A-Z]{2,3}\d{3}$")
 _JOINED = re.compile(r"\s*(?:\+|\|\||&|,|;)\s*")
+STRATEGY = "genetic_perturbation_strategy"
+UNTOUCHED = ("control", "no perturbations")  # of that column
+NUMBER = "nperts"
+_DOSED = re.compile(r"(.+)=(-?\d+(?:\.\d+)?)")
 
 
 class Perturbation(NamedTuple):
@@ -90,7 +98,8 @@ def parse(text: str) -> Perturbation:
 
 def is_control(label: str) -> bool:
     """Does a label name no target at all?"""
-    return all(_NO_TARGET.fullmatch(word) for word in _JOINED.split(label.strip()))
+    words = _JOINED.split(_VECTOR.sub("", label.strip()))
+    return all(_NO_TARGET.fullmatch(word) for word in words)
 
 
 def screen_of(
@@ -110,11 +119,11 @@ def screen_of(
     name = column or _detect(obs)
     if name not in obs:
         raise DataError(f"no column {name!r} in obs", fix=suggest(name, list(obs.columns)))
-    raw = obs.strings(name)
+    raw = _told(obs, name) if control is None else obs.strings(name)
     known = sorted({label for label in raw if label is not None})
     if control is not None and control not in known:
         raise DataError(f"no cell has {name} {control!r}", fix=suggest(control, known[:200]))
-    read = _reader(name, known, control, set(genes))
+    read = _reader(name, known, control, set(genes), _numbers(obs, raw))
     meant = {label: read(label) for label in known}
     conditions = (Perturbation(), *sorted(set(meant.values()) - {Perturbation()}))
     if Perturbation() not in meant.values():
@@ -135,7 +144,7 @@ def is_screen(obs: Frame, column: str) -> bool:
     """Is it a column of perturbations: a known name, and controls in it?"""
     if column not in COLUMNS or column not in obs:
         return False
-    known = {label for label in obs.strings(column) if label is not None}
+    known = {label for label in _told(obs, column) if label is not None}
     return len(known) >= 2 and any(map(is_control, known)) and not all(map(is_control, known))
 
 
@@ -146,6 +155,42 @@ def familiarity(one: Perturbation, singles: Iterable[str]) -> str:
     if len(one.targets) == 1:
         return "seen_single" if times else "unseen_single"
     return f"combo_seen{times}"
+
+
+def require_cells(screen: Screen, rows: np.ndarray | None = None) -> None:
+    """DataError where most perturbations (of some rows) are of one cell: that is no response."""
+    codes = screen.codes if rows is None else screen.codes[rows]
+    sizes = np.bincount(codes[codes > 0])
+    sizes = sizes[sizes > 0]
+    if len(sizes) and np.median(sizes) < 2:
+        raise DataError(
+            f"{int((sizes == 1).sum()):,} of {len(sizes):,} perturbations of {screen.column} have one"
+            " cell here, which tells no response from noise",
+            fix="take more cells of each, or a column that pools them",
+        )
+
+
+def _told(obs: Frame, column: str) -> np.ndarray:
+    """The labels; those who are controls by another column are that, whatever their label."""
+    raw = obs.strings(column).copy()
+    if column == "genetic_perturbation_id" and STRATEGY in obs:
+        raw[np.isin(obs.strings(STRATEGY).astype(str), UNTOUCHED)] = CONTROL
+    if NUMBER in obs:
+        none = obs.numbers(NUMBER) == 0
+        raw[none & np.array([label is not None for label in raw], dtype=bool)] = CONTROL
+    return raw
+
+
+def _numbers(obs: Frame, raw: np.ndarray) -> dict[str, int]:
+    """How many targets a label has, where the file says."""
+    if NUMBER not in obs:
+        return {}
+    numbers = obs.numbers(NUMBER)
+    return {
+        label: int(number)
+        for label, number in zip(raw, numbers)
+        if label is not None and not np.isnan(number)
+    }
 
 
 def _detect(obs: Frame) -> str:
@@ -159,18 +204,27 @@ def _detect(obs: Frame) -> str:
 
 
 def _reader(
-    column: str, known: Sequence[str], control: str | None, genes: set[str]
+    column: str,
+    known: Sequence[str],
+    control: str | None,
+    genes: set[str],
+    numbers: Mapping[str, int],
 ) -> Callable[[str], Perturbation]:
     """How labels of this column are read, from all that it has."""
     guides = column in ("genetic_perturbation_id", "guide_id", "guide_identity")
+    known = [_VECTOR.sub("", label.strip()) for label in known]
     joined = any(_JOINED.search(label) for label in known)
+    each = [word for label in known for word in _JOINED.split(label) if not is_control(word)]
+    numbered = guides and 2 * sum(_GUIDE.fullmatch(word) is not None for word in each) > len(each)
     alone = {label for label in known if "_" not in label} | genes
 
-    def words(label: str) -> list[str]:
+    def words(label: str, number: int) -> list[str]:
         if joined and _JOINED.search(label):
-            return _JOINED.split(label.strip())
+            return _JOINED.split(label)
         first = label.split("__")[0]
         pieces = first.split("_")
+        if len(pieces) > 1 and number == len(pieces):
+            return pieces
         if len(pieces) > 1 and all(p in alone or _NO_TARGET.fullmatch(p) for p in pieces):
             return pieces
         return [first]
@@ -178,14 +232,20 @@ def _reader(
     def read(label: str) -> Perturbation:
         if label == control or (control is None and is_control(label)):
             return Perturbation()
-        parts = [
-            word for word in words(label) if not (word == control or _NO_TARGET.fullmatch(word))
-        ]
-        if guides:
+        bare = _VECTOR.sub("", label.strip())
+        named = words(bare, numbers.get(label, 0))
+        parts = [word for word in named if not (word == control or _NO_TARGET.fullmatch(word))]
+        if numbered:
             parts = [(m.group(1) if (m := _GUIDE.fullmatch(word)) else word) for word in parts]
-        return _made([(word, 1.0) for word in parts])
+        return _made(map(_dosed, parts))
 
     return read
+
+
+def _dosed(word: str) -> tuple[str, float]:
+    """A target and its dose, as canonical labels say it: `STAT1=-1`."""
+    found = _DOSED.fullmatch(word)
+    return (found[1], float(found[2])) if found else (word, 1.0)
 
 
 def _made(parts: Iterable[tuple[str, float]]) -> Perturbation:

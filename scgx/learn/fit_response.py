@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scgx import __version__, registry
-from scgx.cells.perturbations import screen_of
+from scgx.cells.perturbations import require_cells, screen_of
 from scgx.errors import DataError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
@@ -71,6 +71,7 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
                 fix=f"scgx split --by {screen.column} spreads the controls",
                 file=cells.name,
             )
+    require_cells(screen, train)
     columns = roles.covariates or detect(cells.obs, screen, train)
     strata = strata_of(cells.obs, columns, train)
     if columns:
@@ -78,6 +79,8 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
         say(f"controls agree in {', '.join(columns)} ({chosen}): {len(strata.levels):,} strata")
     if screen.renamed:
         say(f"{screen.renamed:,} labels of {screen.column} read as canonical names (A+B)")
+    if isinstance(mark := cells.scgx.get("observational"), str):
+        say(mark)
     place = find(cells, "rna", None, "log1p-cp10k")
     assert place.conversion is not None
     say(place.conversion.words)

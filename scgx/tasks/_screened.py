@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scgx.cells.perturbations import Perturbation, Screen, familiarity, is_screen, screen_of
+from scgx.cells.perturbations import (
+    Perturbation,
+    Screen,
+    familiarity,
+    is_screen,
+    require_cells,
+    screen_of,
+)
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
@@ -103,6 +110,7 @@ def ground(ask: Request) -> Ground:
         notes.append(f"{left_out:,} test cells share a name with a trained cell and are left out")
     test, train = test[~seen], np.sort(split.train[usable[split.train]])
     test = _with_controls(truth, screen, strata, train, test, notes)
+    require_cells(screen, test)
     codes = np.unique(screen.codes[test][screen.codes[test] > 0])
     units = tuple(screen.conditions[code] for code in codes)
     groups = _groups(screen, strata, codes, test)

@@ -79,6 +79,8 @@ def score(ask: Request) -> Scores:
     within, unscored = strata(bench, here, answers, found)
     table, useless = self_test(found)
     notes = [*here.notes, *coverage(simple, here)]
+    if isinstance(mark := ask.truth.scgx.get("observational"), str):
+        notes.insert(0, mark)
     if unscored:
         notes.append(f"{UNSCORED}, replicate r under 0.2: {', '.join(unscored[:5])}")
     if useless:

@@ -9,6 +9,7 @@ from scgx.cells.perturbations import (
     is_control,
     is_screen,
     parse,
+    require_cells,
     screen_of,
 )
 from scgx.errors import DataError
@@ -59,6 +60,54 @@ def test_numbers_of_guides_are_taken_off_and_an_empty_cell_has_no_code() -> None
     assert screen.codes.tolist() == [1, 1, 0, -1]
 
 
+def test_cellxgene_says_by_another_column_who_is_a_control() -> None:
+    obs = _obs(
+        genetic_perturbation_id=["AAVS1-1", "na", "KLF1-1 || NKX2-1-2", "KLF1-2", "NKX2-1-1"],
+        genetic_perturbation_strategy=["control", "no perturbations", *["CRISPR interference"] * 3],
+    )
+    screen = screen_of(obs)
+    assert [screen.labels[code] for code in screen.codes] == [
+        "control", "control", "KLF1+NKX2-1", "KLF1", "NKX2-1",
+    ]  # fmt: skip
+
+
+def test_scperturb_says_how_many_targets_a_label_has() -> None:
+    obs = _obs(perturbation=["CEBPA_KLF1", "HLA_X", "none-of-them", "control", "KLF1_CEBPA"])
+    obs = obs.with_column("nperts", np.array([2, 1, 0, 0, 2]))
+    screen = screen_of(obs)
+    assert [screen.labels[code] for code in screen.codes] == [
+        "CEBPA+KLF1", "HLA_X", "control", "control", "CEBPA+KLF1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "labels", "expected"),
+    [
+        ("guide_id", ["AAAS_-_53715438.23-P1P2", "AAAS_+_53715355.23-P1P2", "non-targeting_00012"],
+         ["AAAS", "AAAS", "control"]),
+        ("perturbation", ["SPI1_pDS255", "SPI1_pDS266", "62(mod)_pBA581"],
+         ["SPI1", "SPI1", "control"]),
+        ("guide_id", ["sgSTAT1-1", "sgSTAT1_2", "NKX2-1.g2", "NTC-1"],
+         ["STAT1", "STAT1", "NKX2-1", "control"]),
+        ("guide_id", ["NKX2-1", "STAT1", "KLF1", "NT"], ["NKX2-1", "STAT1", "KLF1", "control"]),
+        ("perturbation", ["STAT1=-1", "A=-1+B", "STAT1", "control"],
+         ["STAT1=-1", "A=-1+B", "STAT1", "control"]),
+    ],
+)  # fmt: skip
+def test_guides_and_doses_are_told_from_targets(
+    column: str, labels: list[str], expected: list[str]
+) -> None:
+    screen = screen_of(_obs(**{column: labels}))
+    assert [screen.labels[code] for code in screen.codes] == expected
+
+
+def test_one_cell_of_each_is_no_screen() -> None:
+    lone = screen_of(_obs(perturbation=["A", "B", "C", "control"]))
+    with pytest.raises(DataError, match="3 of 3 perturbations of perturbation have one cell"):
+        require_cells(lone)
+    require_cells(screen_of(_obs(perturbation=["A", "A", "B", "B", "C", "control"])))
+
+
 def test_a_control_of_another_name_is_named() -> None:
     obs = _obs(treatment=["drug", "buffer", "drug"])
     with pytest.raises(DataError, match="no cell of treatment is a control"):
@@ -96,5 +145,9 @@ def test_real_screens_are_understood(real_data) -> None:  # type: ignore[no-unty
     with open_cells(real_data / "perturb-cd4-flex-cellxgene/small_perturbations.h5ad") as cells:
         screen = screen_of(cells.obs, genes=cells.var_names)
         assert screen.column == "genetic_perturbation_id"
+        assert "na" not in screen.labels  # its strategy is "no perturbations"
+        assert int(screen.control.sum()) == 13
+        with pytest.raises(DataError, match="479 of 483 perturbations .* have one cell"):
+            require_cells(screen)
         assert "FBXO11+PLEK" in screen.labels
         assert screen.control.any()

@@ -26,6 +26,7 @@ CALLS: dict[str, list[str]] = {
     "join": ["BAD", "GOOD", "--as", "rna,atac", "-o", "OUT"],
     "log": ["BAD"],
     "normalize": ["BAD", "-o", "OUT"],
+    "pairs": ["BAD", "--within", "donor", "--genes", "3", "-o", "OUT"],
     "plot": ["BAD", "--color", "cell_type", "--color", "gene3"],
     "predict": ["MODEL", "BAD", "-o", "OUT"],
     "qc": ["BAD", "-o", "OUT"],
