@@ -49,6 +49,7 @@ HOMES = {
     "rich": ("progress.py", "cli.py"),
     "matplotlib": ("plots/",),
     "umap": ("learn/spaces.py",),
+    "sknetwork": ("metrics/_communities.py",),
     "safetensors": ("learn/artifact.py",),
     "platformdirs": ("datasets/",),
     "pooch": ("datasets/",),
@@ -154,7 +155,7 @@ def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
         for target in imports(name)
         if target.split(".")[0] not in {"scgx", *sys.stdlib_module_names}
     }
-    packages = {"sklearn": "scikit-learn", "umap": "umap-learn"}
+    packages = {"sklearn": "scikit-learn", "umap": "umap-learn", "sknetwork": "scikit-network"}
     assert {packages.get(name, name) for name in used} <= declared
     sentences = (ROOT / "docs" / "decisions" / "dependencies.md").read_text(encoding="utf-8")
     missing = [name for name in declared if f"**{name}**" not in sentences]

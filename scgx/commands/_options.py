@@ -50,6 +50,14 @@ ModalityOpt = Annotated[
 LabelOpt = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="the column of obs to aim at")
 ]
+BasisOpt = Annotated[
+    list[str] | None,
+    typer.Option("--basis", metavar="KEY", help="which embedding of obsm: pca, X_pca; repeatable"),
+]
+BatchOpt = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="COLUMN", help="of embeddings: the column of batches"),
+]
 ColorOpt = Annotated[
     list[str] | None,
     typer.Option(

@@ -33,16 +33,8 @@ def embed(
         str | None,
         typer.Option("--name", metavar="KEY", help="its name in obsm (default: X_MODEL)"),
     ] = None,
-    basis: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--basis", metavar="KEY", help="umap, concat: of which embedding; concat: repeatable"
-        ),
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option("--batch", metavar="COLUMN", help="concat: centre and scale in each batch"),
-    ] = None,
+    basis: opt.BasisOpt = None,
+    batch: opt.BatchOpt = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of pca or lsi")
     ] = None,
@@ -84,9 +76,9 @@ def embed(
     A trained pca, lsi or joint model places the cells of any file; --modality picks one side of a
     joint model where the file has both. pca and lsi by name are fitted on the training rows first,
     and umap is laid out on the training rows of --basis (X_pca by default). concat puts embeddings
-    beside each other, each scaled to the same total variance. --label lets at most --max-per-class
-    training cells of each class into the fit. Clusters are of all cells in what was made (of umap: in
-    its basis), and classify --majority-vote takes them.
+    beside each other, each scaled to the same total variance, with --batch in each batch. --label
+    lets at most --max-per-class training cells of each class into the fit. Clusters are of all cells
+    in what was made (of umap: in its basis), and classify --majority-vote takes them.
 
     Example:
     scgx embed pca split.h5ad --set rank=20 --cluster kmeans:5 -o placed.h5ad

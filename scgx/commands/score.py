@@ -61,6 +61,8 @@ def score(
             "--leak-check", help="labels: what a random split would have claimed too much"
         ),
     ] = False,
+    basis: opt.BasisOpt = None,
+    batch: opt.BatchOpt = None,
     modality: opt.ModalityOpt = None,
     units: Annotated[
         str | None, typer.Option("--units", help="units of guesses that do not say")
@@ -92,7 +94,8 @@ def score(
     from what the guess carries, else from --train. The last lines say whether a guess beats the best
     baseline. Intervals draw whole groups: those of the split, or of --by. --leak-check fits a logistic
     regression twice, on the split of TRUTH and on a random one of the same sizes. Synthetic cells
-    are compared as sets: what they teach, how real they look, whether they are copies. Of a match
+    are compared as sets: what they teach, how real they look, whether they are copies. Embeddings in
+    obsm are judged by --label and --batch, beside PCA and random numbers. Of a match
     (scgx align) the true partner of a cell is the column of its name; --label adds label transfer.
 
     Example:
@@ -122,6 +125,7 @@ def score(
         from scgx.commands._score_shipped import fitter as of_modality
         from scgx.commands._score_shipped_cells import fitter as of_cells
         from scgx.commands._score_shipped_labels import fitter as of_labels
+        from scgx.commands._score_shipped_places import fitter as of_places
         from scgx.h5ad.fitted import not_on_train
         from scgx.h5ad.reader import open_cells
         from scgx.learn.labels import read_map
@@ -138,7 +142,11 @@ def score(
         module = registry.load("tasks", task)
         if leak_check and task != "labels":
             raise UsageError("--leak-check is of labels", fix="leave it out")
-        fitters: dict[str, Callable[[Ask], Any]] = {"labels": of_labels, "generation": of_cells}
+        if (basis or batch) and task != "embedding":
+            raise UsageError("--basis and --batch are of embeddings", fix="leave them out")
+        fitters: dict[str, Callable[[Ask], Any]] = {
+            "labels": of_labels, "generation": of_cells, "embedding": of_places,
+        }  # fmt: skip
         fitter = fitters.get(task, of_modality)
         if label_map is not None and task != "generation":
             raise UsageError(
@@ -156,7 +164,8 @@ def score(
             fitted=fitter(shipped), label=label, covariates=list(covariate or []),
             per=list(per or []), modality=modality, units=units, layer=layer,
             coarse=None if label_map is None else read_map(label_map), sample=sample,
-            by=by, leak_check=leak_check, picture=plot is not None, seed=seed, memory=budget,
+            by=by, leak_check=leak_check, basis=list(basis or []), batch=batch,
+            picture=plot is not None, seed=seed, memory=budget,
             say=progress.say, warn=warn,
         )  # fmt: skip
         try:
@@ -195,10 +204,13 @@ def score(
 
 def _task_of(guesses: "Sequence[Cells]") -> str:
     """What the guesses say they are, or what their columns say; one task at a time."""
-    found = {
-        str(guess.scgx.get("task", "labels" if "scgx_label" in guess.obs else "modality"))
-        for guess in guesses
-    }
+    found = {str(guess.scgx.get("task", _by_content(guess))) for guess in guesses}
     if len(found) > 1:
         raise UsageError(f"the guesses are of several tasks: {', '.join(sorted(found))}")
     return found.pop()
+
+
+def _by_content(guess: "Cells") -> str:
+    if "scgx_label" in guess.obs:
+        return "labels"
+    return "embedding" if guess.scgx.get("embeddings") else "modality"

@@ -33,6 +33,7 @@ class Basis(NamedTuple):
 def derived(what: str, cells: Cells, of: Basis, *, seed: int) -> tuple[Made, np.ndarray | None]:
     """`umap` or `concat` of embeddings of a file; and the vectors beneath a flat one, (n, d)."""
     rows = rows_to_fit(cells)
+    of = of._replace(keys=tuple(basis_of(cells, key) for key in of.keys))
     key = of.name or f"X_{what}"
     about: dict[str, object] = {"name": what, "basis": list(of.keys), "seed": seed}
     origin = origin_of(cells, of.keys, rows.rows)

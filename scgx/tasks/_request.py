@@ -13,8 +13,10 @@ class Request:
 
     Of modalities it is called with (name, pairing, units) and gives rows; of labels with (name, rows,
     column) and gives classes and probabilities; of synthetic cells it is a pair, of classifiers and
-    of generators. `coarse` and `sample` are of synthetic cells alone: a map of
-    classes, and how many cells of a class are used at most.
+    of generators; of embeddings it is called with (name, rows) and gives vectors. `basis` and
+    `batch` are of embeddings alone: which arrays of obsm, and the column of batches. `coarse` and
+    `sample` are of synthetic cells alone: a map of classes, and how many cells of a class are used
+    at most.
     """
 
     truth: Cells
@@ -33,6 +35,8 @@ class Request:
     picture: bool = False
     by: str | None = None
     leak_check: bool = False
+    basis: Sequence[str] = ()
+    batch: str | None = None
     seed: int = 0
     memory: int = 2 << 30
     say: Callable[[str], None] = field(default=lambda text: None)
