@@ -1,12 +1,11 @@
 """Cells of a screen for a model of responses: perturbed cells, and the controls they are compared with.
 
-Means of every perturbation within every stratum are summed in one pass over the training rows; a model
-that learns from cells draws pairs, each perturbed cell with a control of its own stratum.
+Means of every perturbation within every stratum are summed in one pass over rows; a model that learns
+from cells compares perturbed cells with controls of their own stratum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,22 +18,11 @@ from scgx.cells.perturbations import Perturbation, Screen
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
 from scgx.h5ad.frame import Frame
-from scgx.h5ad.threads import ahead
 from scgx.learn.convert import totals_of
 from scgx.learn.data import Side
-from scgx.learn.order import BUFFER, plan
 from scgx.learn.strata import Strata
 
 ROWS = 2_048
-
-
-class Pairs(NamedTuple):
-    """Perturbed cells `rows` with counterparts `controls` of the same stratum; values float32 CSR."""
-
-    rows: np.ndarray
-    controls: np.ndarray
-    y: sparse.csr_array
-    x: sparse.csr_array
 
 
 class Means(NamedTuple):
@@ -121,30 +109,6 @@ class ResponseData:
         variance = np.maximum(spread, 0) / np.maximum(n - 1, 1)[:, None]
         return Means(known // width, known % width, n, mean, variance)
 
-    def pairs(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
-    ) -> Iterator[Pairs]:
-        """Perturbed rows, `size` at a time, each with a random training control of its stratum.
-
-        Without `shuffle` the controls depend on the seed alone: validation pairs are drawn once.
-        """
-        perturbed = rows[(self.told.screen.codes[rows] > 0) & (self.told.groups[rows] >= 0)]
-        rng = np.random.default_rng([seed, epoch if shuffle else 0, 7])
-        order = plan(perturbed, seed, epoch, shuffle=shuffle)
-        partner = self._partners(order, rng)
-        kept = partner >= 0
-        order, partner = order[kept], partner[kept]
-
-        def buffers() -> Iterator[Pairs]:
-            for start in range(0, len(order), BUFFER):
-                some = slice(start, start + BUFFER)
-                yield Pairs(order[some], partner[some], self.x(order[some]), self.x(partner[some]))
-
-        for chunk in ahead(buffers()):
-            for start in range(0, len(chunk.rows), size):
-                part = slice(start, start + size)
-                yield Pairs(*(values[part] for values in chunk))
-
     def controls(self, stratum: int, rows: np.ndarray | None = None) -> np.ndarray:
         """Training rows (or some of `rows`) that are controls of a stratum."""
         rows = self.train if rows is None else rows
@@ -157,16 +121,6 @@ class ResponseData:
         for part in (self.told.screen.codes, self.told.groups, self.train, self.val):
             digest.update(part.tobytes() + b"|")
         return digest.hexdigest()
-
-    def _partners(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A training control for each of `rows`, -1 where its stratum has none."""
-        partner = np.full(len(rows), -1, dtype=np.int64)
-        for stratum in np.unique(self.told.groups[rows]):
-            able = self.controls(int(stratum))
-            here = np.flatnonzero(self.told.groups[rows] == stratum)
-            if len(able):
-                partner[here] = able[rng.integers(0, len(able), len(here))]
-        return partner
 
     @cached_property
     def _held(self) -> sparse.csr_array | None:
