@@ -55,22 +55,24 @@ class _Sparsemax(torch.autograd.Function):
     """Rows (n, k) to the nearest points of the simplex (Martins & Astudillo 2016).
 
     The threshold is found by Newton's steps from below: exact, without a sort, and a row that has it
-    stays as it is, whatever the others need.
+    stays as it is, whatever the others need. Each step leaves fewer above it; where rounding lets one
+    of them return, the row has it too, or it would go to and fro for ever.
     """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
         threshold = scores.amax(dim=1, keepdim=True) - 1
-        count = torch.zeros_like(threshold)
+        count = torch.full_like(threshold, torch.inf)
         while True:
             above = (scores - threshold).clamp_min_(0)
             left = above.sign().sum(dim=1, keepdim=True)
-            if torch.equal(left, count):
+            fewer = left < count
+            if not fewer.any():
                 break
             rise = (above.sum(dim=1, keepdim=True) - 1) / left
-            threshold = torch.where(left == count, threshold, threshold + rise)
-            count = left
-        ctx.save_for_backward(above.sign(), count)
+            threshold = torch.where(fewer, threshold + rise, threshold)
+            count = torch.where(fewer, left, count)
+        ctx.save_for_backward(above.sign(), left)
         return above
 
     @staticmethod

@@ -128,3 +128,21 @@ def test_without_cells_attention_is_that_of_the_training_cells(cells: Path, tmp_
     why = made.explain(iter(()))
     np.testing.assert_array_equal(why.weights, masks)
     assert "training cells" in why.kind and masks.min() >= 0 and masks.any()
+
+
+def test_a_share_that_lies_on_the_threshold_does_not_go_to_and_fro(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from scgx.models._tabnet_net import sparsemax
+
+    drawn = np.random.default_rng(0).normal(0, 0.1, (4_000, 40)).round(3)
+    steps, where = [0], torch.where
+
+    def counted(*words: torch.Tensor) -> torch.Tensor:
+        steps[0] += 1
+        assert steps[0] < 1_000, "no end"
+        return where(*words)
+
+    monkeypatch.setattr(torch, "where", counted)
+    found = sparsemax(torch.from_numpy(drawn.astype(np.float32))).numpy()
+    np.testing.assert_allclose(found, by_sorting(drawn), atol=1e-6)
