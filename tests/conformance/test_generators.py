@@ -241,6 +241,34 @@ def test_made_cells_are_told_from_other_classes_as_real_ones_are(
 
 
 @every
+def test_cells_that_test_change_nothing(name, fitted, small: Path, tmp_path: Path) -> None:
+    """Features, scales and weights come from other rows: S2-M7."""
+
+    def scramble(table: Table) -> Table:
+        held = table.obs.strings("split") == "test"
+        X = table.X.copy()
+        X[held] = np.random.default_rng(0).poisson(50, (int(held.sum()), X.shape[1]))
+        return Table(X, table.obs, table.var)
+
+    other = rewrite(small, tmp_path / "other.h5ad", scramble)
+    again = artifact.read(train(name, other, tmp_path / "again.scgx"))
+    first = artifact.read(fitted(name))
+    assert again.members == first.members
+    assert again.header.outputs.names == first.header.outputs.names
+
+
+@every
+def test_made_cells_vary_as_counts_do(name, fitted, tmp_path: Path) -> None:
+    """Means of a decoder would vary less than chance alone: S2-M6."""
+    made = generate(fitted(name), tmp_path / "made.h5ad", per_class=300)
+    words = made.obs.strings("cell_type")
+    for level in set(words):
+        X = np.asarray(made.X[words == level], float)
+        seen = X.mean(axis=0) > 0.5
+        assert (X.var(axis=0)[seen] > 0.6 * X.mean(axis=0)[seen]).all()
+
+
+@every
 def test_every_knob_has_a_default_and_a_word(name) -> None:
     config = registry.load("models", name).Config
     config()

@@ -55,3 +55,22 @@ def test_more_zeros_than_counts_can_explain_are_learned_with_zinb() -> None:
     never = torch.full_like(seen.empty, -30.0)
     mixed = net.log_likelihood(x, seen._replace(empty=never), torch.ones(5), nonzero)
     np.testing.assert_allclose(mixed.detach(), plain.detach(), rtol=1e-5)
+
+
+def test_it_is_judged_with_the_last_weight_whatever_the_epoch() -> None:
+    """A loss whose divergence weighs less in the first epochs would choose one of these: S2-M4."""
+    from scgx.learn.generative import CountBatch
+    from scgx.models import _cvae_net as net
+
+    shape = net.Shape(5, (2,), 8, 2)
+    made = net.network_of(shape, dropout=0, zero_inflated=False, seed=0, mean=np.ones(5))
+    x = sparse.csr_array(np.random.default_rng(0).poisson(2, (6, 5)).astype(np.float32))
+    batch = net.Dense(CountBatch(np.arange(6), x, np.zeros((6, 1), np.int64)))
+    objective, device = net.Objective(beta=2.0, climb=100), torch.device("cpu")
+    judged = objective(made, batch, device).item()
+    made.train()
+    taught = [objective(made, batch, device).item() for _ in range(3)]
+    made.get_buffer("steps").fill_(99)
+    made.eval()
+    assert objective(made, batch, device).item() == judged
+    assert max(taught) < judged
