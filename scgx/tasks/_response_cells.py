@@ -51,12 +51,14 @@ class Room:
     units: frozenset[int]
     seed: int
     _controls: dict[int, tuple[Array, sparse.csr_array]] = field(default_factory=dict)
+    _real: dict[int, Contrast] = field(default_factory=dict)
 
     def look(self, unit: int) -> list[Look]:
         """The groups of a perturbation; none where its cells are not looked at."""
         groups = self.ground.groups
         found = []
-        for k in np.flatnonzero(groups.unit == unit) if unit in self.units else ():
+        here = np.flatnonzero((groups.unit == unit) & (unit in self.units))
+        for k in map(int, here):
             if groups.cells[k] < FEWEST:
                 continue
             stratum = int(groups.stratum[k])
@@ -64,10 +66,11 @@ class Room:
             rows = self._some(self._rows(code, stratum))
             control_rows, kept = self._control(stratum)
             cells, controls = self.log.read(rows), kept.toarray()
-            real = contrast(cells, controls, self.own[unit])
+            if k not in self._real:
+                self._real[k] = contrast(cells, controls, self.own[unit])
             found.append(
-                Look(int(k), float(groups.weight[k]), rows, cells, control_rows, controls,
-                     self.own[unit], real)
+                Look(k, float(groups.weight[k]), rows, cells, control_rows, controls,
+                     self.own[unit], self._real[k])
             )  # fmt: skip
         return found
 

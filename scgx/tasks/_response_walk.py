@@ -72,9 +72,10 @@ def judge(
     for unit in range(len(bench.design)):
         looks = bench.room.look(unit)
         chosen = marked(looks)
+        shifted: dict[tuple[int, bytes], Cellwise] = {}  # of baselines that agree, only one
         for answer in every:
             guess = files.get(answer.name)
-            cells = tuple(_seen(bench.room, look, answer, guess) for look in looks)
+            cells = tuple(_seen(bench.room, look, answer, guess, shifted) for look in looks)
             change = pooled[answer.name][unit]
             case = Case(unit, change, change, chosen, cells, _echo(bench, guess, unit, halves))
             for one in made[answer.name].values():
@@ -134,10 +135,20 @@ def _each(result: Result) -> Array:
     return np.zeros(0) if result.features is None else result.features
 
 
-def _seen(room: Room, look: Look, answer: Answer, guess: Guessed | None) -> Cellwise:
+def _seen(
+    room: Room,
+    look: Look,
+    answer: Answer,
+    guess: Guessed | None,
+    shifted: dict[tuple[int, bytes], Cellwise],
+) -> Cellwise:
     if guess is not None and answer.own[look.group]:
         return room.predicted(look, guess)
-    return room.shifted(look, answer.change[look.group])
+    change = answer.change[look.group]
+    key = look.group, change.tobytes()
+    if key not in shifted:
+        shifted[key] = room.shifted(look, change)
+    return shifted[key]
 
 
 def _echo(
