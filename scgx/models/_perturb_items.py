@@ -111,46 +111,55 @@ def base_of(
     perturbed = means.condition > 0
     compared = perturbed & np.isfinite(control[means.stratum, 0])
     if alone:
-        changes = np.zeros((rows.shape[1], means.mean.shape[1]), np.float32)
+        levels = control
+        base = Base(design, np.zeros((rows.shape[1], means.mean.shape[1]), np.float32))
         errors = means.mean - control[means.stratum]
     else:
         chosen = choose(rows, means, design)
-        changes = solve(rows, means, design, chosen).astype(np.float32)
+        levels, changes = solve(rows, means, design, chosen)
+        base = Base(design, changes.astype(np.float32))
         errors = left_out(rows, means, design, chosen, codes=means.condition)
-    base = Base(design, changes)
     fresh = _fresh(trained)
+    known = np.array([told_of(one, base, new=bool(f)) for one, f in zip(trained, fresh)])
+    able = compared & (known | alone)
     lesson = Lesson(
-        means.condition[compared], means.stratum[compared],
-        errors[compared].astype(np.float32), means.n[compared], fresh[compared],
+        means.condition[able], means.stratum[able],
+        errors[able].astype(np.float32), means.n[able], fresh[able] & (not alone),
     )  # fmt: skip
-    unseen = _validation(data, base, control, set(means.condition.tolist()))
+    unseen = _validation(data, base, levels, set(means.condition.tolist()), alone=alone)
     if len(np.unique(unseen.condition)) >= 3:
         return base, lesson, unseen
-    held = lesson.condition % 8 == 3
-    if not held.any() or held.all():
-        return base, lesson, _some(lesson, np.zeros(len(held), bool))
+    held = np.isin(lesson.condition, np.unique(lesson.condition)[3::8])
     return base, _some(lesson, ~held), _some(lesson, held)
 
 
-def _validation(data: ResponseData, base: Base, control: np.ndarray, seen: set[int]) -> Lesson:
+def told_of(one: Perturbation, base: Base, *, new: bool) -> bool:
+    """Is anything known of its targets, by name (unless it is `new`) or by their places as genes?"""
+    named = () if new else base.design.number
+    return any(t in named or t in (base.design.places or {}) for t in one.targets)
+
+
+def _validation(
+    data: ResponseData, base: Base, levels: np.ndarray, seen: set[int], *, alone: bool
+) -> Lesson:
     """Conditions of validation rows that never trained, and what the closed form leaves of them."""
     means = data.means(data.val)
-    new = np.array([code > 0 and code not in seen for code in means.condition], dtype=bool)
-    new &= np.isfinite(control[means.stratum, 0])
-    conditions = data.told.conditions
-    told = [
-        base.change(conditions[c], int(s)) for c, s in zip(means.condition[new], means.stratum[new])
-    ]
-    change = means.mean[new] - control[means.stratum[new]]
-    change = change - np.array(told).reshape(change.shape)
-    trained = {t for t in base.design.targets}
-    fresh = np.array(
-        [not any(t in trained for t in conditions[c].targets) for c in means.condition[new]],
+    each = [data.told.conditions[code] for code in means.condition]
+    new = np.array(
+        [
+            code > 0 and code not in seen and (alone or told_of(one, base, new=False))
+            for code, one in zip(means.condition, each)
+        ],
         dtype=bool,
     )
+    new &= np.isfinite(levels[means.stratum, 0])
+    made = [base.change(one, int(s)) for one, s, k in zip(each, means.stratum, new) if k]
+    change = means.mean[new] - levels[means.stratum[new]]
+    change = change - np.array(made).reshape(change.shape)
     return Lesson(
-        means.condition[new], means.stratum[new], change.astype(np.float32), means.n[new], fresh
-    )
+        means.condition[new], means.stratum[new], change.astype(np.float32), means.n[new],
+        np.zeros(int(new.sum()), bool),
+    )  # fmt: skip
 
 
 def _some(lesson: Lesson, chosen: np.ndarray) -> Lesson:

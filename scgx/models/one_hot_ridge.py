@@ -46,7 +46,7 @@ class Model:
         rows = design.rows(trained, means.stratum.tolist())
         penalties = Penalties(config.alpha) if config.alpha else choose(rows, means, design)
         report.say(f"one-hot-ridge: {len(targets):,} targets, penalty {penalties.own:g}")
-        return cls(design, solve(rows, means, design, penalties).astype(np.float32))
+        return cls(design, solve(rows, means, design, penalties)[1].astype(np.float32))
 
     def save(self) -> Mapping[str, bytes]:
         told = json.dumps({"targets": self.design.targets, "strata": self.design.strata})

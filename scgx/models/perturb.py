@@ -123,9 +123,11 @@ class Model:
             f"perturb: {len(base.design.targets):,} targets, {len(told):,} of them genes;"
             f" {len(source.train):,} changes train, {len(source.val):,} validate"
         )
-        objective = net.Objective(weight.astype(np.float32), fixed.changes, config.energy)
-        train(network, objective, source, config, seed=seed, report=report)
-        share = model._share(source, weight, seed)
+        share = 0.0
+        if len(source.train) > 1:
+            objective = net.Objective(weight.astype(np.float32), fixed.changes, config.energy)
+            train(network, objective, source, config, seed=seed, report=report)
+            share = 1.0 if config.base == "none" else model._share(source, weight, seed)
         report.say(f"perturb: {share:.0%} of what the network adds is believed")
         fixed = fixed._replace(share=np.array([share], np.float32))
         return cls(base, fixed, network, config)
@@ -203,18 +205,20 @@ class Model:
         return Response(moved, spread)
 
     def _added(self, x: np.ndarray, controls: CellBlock, one: Perturbation) -> np.ndarray:
+        """What the members add, float32 (members, n, genes seen): nothing where nothing is known."""
         from scgx.models import _perturb_net as net
 
         columns = self.fixed.columns
+        known = items.told_of(one, self.base, new=False) or self.config.base == "none"
+        if not known or not self.fixed.share[0]:
+            return np.zeros((self.config.members, len(x), len(columns)), np.float32)
         words = items.words_of([one], self.inside, self.targets)
         return net.changes(self.network, x[:, columns], words, controls.present[columns])
 
     def _share(self, source: items.Source, weight: np.ndarray, seed: int) -> float:
-        """What share of the network's changes explains the validation conditions best, 0 to 1."""
+        """What share of its changes explains validation conditions best, 0 to 1; 0 without any."""
         from scgx.models import _perturb_net as net
 
-        if not len(source.val):
-            return 1.0
         both = [0.0, 0.0]
         scale = weight / self.fixed.changes**2
         for batch in source.batches(source.val, 1, seed=seed, epoch=0, shuffle=False):

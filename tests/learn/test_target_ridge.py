@@ -48,7 +48,7 @@ def test_effects_that_add_up_are_told_apart() -> None:
                      for one in conditions])  # fmt: skip
     means = _means()._replace(mean=mean, n=np.full(len(LABELS), 1000))
     design, rows = _design()
-    made = solve(rows, means, design, Penalties(1e-3))
+    _levels, made = solve(rows, means, design, Penalties(1e-3))
     pair = design.rows([parse("C+D")], [0])[0] @ made
     np.testing.assert_allclose(pair, effect["C"] + effect["D"], atol=1e-2)
 
@@ -59,7 +59,7 @@ def test_an_unseen_target_is_expected_to_do_what_all_do() -> None:
     mean = np.stack([len(one.targets) * shared for one in conditions])
     means = _means()._replace(mean=mean)
     design, rows = _design(common=True)
-    made = solve(rows, means, design, choose(rows, means, design))
+    _levels, made = solve(rows, means, design, choose(rows, means, design))
     unseen = design.rows([parse("Z")], [0])[0] @ made
     assert np.corrcoef(unseen, shared)[0, 1] > 0.99
     assert 0.5 < np.linalg.norm(unseen) / np.linalg.norm(shared) < 1.1
@@ -77,7 +77,7 @@ def test_places_of_genes_answer_for_targets_never_seen() -> None:
     means = Means(np.arange(26), np.zeros(26, int), n, mean, np.ones_like(mean))
     design = Design(tuple(seen), 1, common=True, places=places, width=3)
     rows = design.rows(conditions, [0] * 26)
-    made = solve(rows, means, design, choose(rows, means, design))
+    _levels, made = solve(rows, means, design, choose(rows, means, design))
     for name in names[25:]:
         told = design.rows([parse(name)], [0])[0] @ made
         assert np.corrcoef(told, places[name] @ way)[0, 1] > 0.95
@@ -85,6 +85,6 @@ def test_places_of_genes_answer_for_targets_never_seen() -> None:
 
 def test_doses_scale_what_a_target_does() -> None:
     design, rows = _design()
-    made = solve(rows, _means(), design, Penalties(3.0))
+    _levels, made = solve(rows, _means(), design, Penalties(3.0))
     up, down = (design.rows([parse(word)], [0])[0] @ made for word in ("A", "A=-1"))
     np.testing.assert_allclose(up, -down)
