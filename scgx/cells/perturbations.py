@@ -164,9 +164,9 @@ def require_cells(screen: Screen, rows: np.ndarray | None = None) -> None:
     sizes = sizes[sizes > 0]
     if len(sizes) and np.median(sizes) < 2:
         raise DataError(
-            f"{int((sizes == 1).sum()):,} of {len(sizes):,} perturbations of {screen.column} have one"
-            " cell here, which tells no response from noise",
-            fix="take more cells of each, or a column that pools them",
+            f"{int((sizes == 1).sum()):,} of {len(sizes):,} perturbations have one cell here: no"
+            " response can be told from noise",
+            fix="take more cells of each",
         )
 
 

@@ -103,7 +103,7 @@ def test_guides_and_doses_are_told_from_targets(
 
 def test_one_cell_of_each_is_no_screen() -> None:
     lone = screen_of(_obs(perturbation=["A", "B", "C", "control"]))
-    with pytest.raises(DataError, match="3 of 3 perturbations of perturbation have one cell"):
+    with pytest.raises(DataError, match="3 of 3 perturbations have one cell"):
         require_cells(lone)
     require_cells(screen_of(_obs(perturbation=["A", "A", "B", "B", "C", "control"])))
 
@@ -147,7 +147,7 @@ def test_real_screens_are_understood(real_data) -> None:  # type: ignore[no-unty
         assert screen.column == "genetic_perturbation_id"
         assert "na" not in screen.labels  # its strategy is "no perturbations"
         assert int(screen.control.sum()) == 13
-        with pytest.raises(DataError, match="479 of 483 perturbations .* have one cell"):
+        with pytest.raises(DataError, match="479 of 483 perturbations have one cell"):
             require_cells(screen)
         assert "FBXO11+PLEK" in screen.labels
         assert screen.control.any()

@@ -154,3 +154,12 @@ def test_row_offsets_that_contradict_the_entries_are_not_passed_on(scgx, tmp_pat
     done = scgx("split", path, "-o", tmp_path / "o.h5ad", code=3)
     assert f"{where}/indptr does not count the stored entries" in done.err
     assert not (tmp_path / "o.h5ad").exists()
+
+
+def test_a_screen_of_one_cell_a_guide_is_refused_by_split_and_train(scgx, tmp_path, real_data):
+    screen = real_data / "perturb-cd4-flex-cellxgene" / "small_perturbations.h5ad"
+    words = "perturbations have one cell here"
+    done = scgx("split", screen, "--by", "perturbation", "-o", tmp_path / "s.h5ad", code=4)
+    assert f"479 of 483 {words}" in done.line()
+    done = scgx("train", "additive", screen, "--label", "perturbation", "-o", "m.scgx", code=4)
+    assert words in done.err
