@@ -251,7 +251,7 @@ def train(
     def loss(net: nn.Module, batch: Named, device: torch.device) -> Tensor:
         x, y, weight = (
             torch.from_numpy(each).to(device)
-            for each in (batch.x, batch.batch.y, batch.batch.weight)
+            for each in (batch.x, batch.batch.y, batch.batch.weight**config.balance)
         )
         logits, seen = net(x, torch.ones_like(x[:1]))
         if not net.training:

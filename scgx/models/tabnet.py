@@ -1,7 +1,7 @@
 """TabNet: a few steps, each of which looks at few genes, chosen for each cell by what it saw before.
 
 The masks say which genes a cell was called by: `scgx explain` shows their means, and no gradient is
-needed. Classes weigh the same, rows stream from disk. With `pretrain`, the network first learns to fill
+needed. Rows stream from disk. With `pretrain`, the network first learns to fill
 in genes that are hidden from it, without labels.
 """
 
@@ -46,6 +46,7 @@ class Config:
     masked: float = knob(0.2, least=0.01, most=0.99)  # share of genes hidden while pre-training
     hide: float = knob(0.2, most=0.99)  # share of genes that are hidden from each training cell
     scale: Literal["one", "each"] = "one"  # deviation that genes are divided by: shared, or its own
+    balance: float = knob(0.5, least=0, most=1)  # of classes: 0 each cell alike, 1 each class
     smoothing: float = knob(0.1, most=0.99)  # of a label that goes to the other classes
     epochs: int = knob(30, least=1)  # at most so many passes over the training rows
     batch_size: int = knob(128, least=1)  # cells per step; fewer where cells are few
