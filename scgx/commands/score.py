@@ -42,7 +42,11 @@ def score(
     ] = None,
     covariate: Annotated[
         list[str] | None,
-        typer.Option("--covariate", metavar="COLUMN", help="of the group mean; repeatable"),
+        typer.Option(
+            "--covariate",
+            metavar="COLUMN",
+            help="of the group mean, or controls agree in it; repeatable",
+        ),
     ] = None,
     label: opt.LabelOpt = None,
     per: Annotated[
@@ -97,6 +101,7 @@ def score(
     are compared as sets: what they teach, how real they look, whether they are copies. Embeddings in
     obsm are judged by --label and --batch, beside PCA and random numbers. Of a match
     (scgx align) the true partner of a cell is the column of its name; --label adds label transfer.
+    Responses are changes of means against control cells, other ones in the truth than in a guess.
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -

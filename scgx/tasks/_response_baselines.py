@@ -136,8 +136,8 @@ def _ridge(ground: Ground, measured: Measured) -> Callable[[Perturbation, int], 
     weight = np.concatenate([n[controls], measured.cells]).astype(np.float64)
     levels = np.eye(strata)[[s for _, s in rows]]
     whole = np.hstack([levels, x])
-    perturbed = np.arange(len(rows)) >= len(controls)
-    alpha = min(PENALTIES, key=lambda each: _left_out(whole, y, weight, strata, each, perturbed))
+    codes = np.concatenate([np.zeros(len(controls), dtype=np.int64), measured.code])
+    alpha = min(PENALTIES, key=lambda each: _left_out(whole, y, weight, strata, each, codes))
     found = np.linalg.solve(_normal(whole, weight, strata, alpha), (whole * weight[:, None]).T @ y)
     changes = found[strata:]
 
@@ -168,11 +168,19 @@ def _normal(whole: Array, weight: Array, strata: int, alpha: float) -> Array:
 
 
 def _left_out(
-    whole: Array, y: Array, weight: Array, strata: int, alpha: float, perturbed: Array
+    whole: Array, y: Array, weight: Array, strata: int, alpha: float, codes: Array
 ) -> float:
-    """The squared error of each perturbation when it alone is left out, exactly."""
+    """The squared error of each perturbation, in all its strata, when it is left out: exactly.
+
+    `codes` (rows,) are those of perturbations, 0 controls, which are not judged.
+    """
     inverse = np.linalg.inv(_normal(whole, weight, strata, alpha))
     weighted = whole * weight[:, None]
-    lever = ((whole @ inverse) * weighted).sum(axis=1)
-    gap = (y - whole @ (inverse @ (weighted.T @ y))) / np.maximum(1 - lever, 1e-9)[:, None]
-    return float((gap[perturbed] ** 2).sum())
+    gap = y - whole @ (inverse @ (weighted.T @ y))
+    loss = 0.0
+    for code in np.unique(codes[codes > 0]):
+        here = np.flatnonzero(codes == code)
+        own = np.eye(len(here)) - whole[here] @ inverse @ weighted[here].T
+        found = np.linalg.lstsq(own, gap[here], rcond=1e-9)[0]
+        loss += float((weight[here, None] * found**2).sum())
+    return loss

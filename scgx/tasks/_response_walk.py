@@ -228,8 +228,9 @@ def group_r(bench: Bench, x: Array, y: Array) -> Array:
 
 
 def _power(key: str, pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float] | None:
-    """The share of perturbations that are nearer to their replicate than to the mean, and by how much
-    of the way to the best value; None where nothing can be said.
+    """The share of perturbations that are nearer to their replicate than to the mean, and how much of
+    the way to the best value that is, all together (one by one it has no bounds where the mean is best
+    already); None where nothing can be said.
     """
     measure = metric(key.partition("@")[0])
     good, bad = (np.concatenate([pair[side] for pair in pairs if len(pair[1])]) for side in (0, 1))
@@ -238,6 +239,5 @@ def _power(key: str, pairs: Sequence[tuple[Array, Array]]) -> tuple[float, float
         return None
     sign = -measure.direction
     s_pos, s_neg, best = sign * good[known], sign * bad[known], sign * measure.ideal
-    reach = s_neg - best
-    drf = (s_neg - s_pos) / np.where(np.abs(reach) > _TINY, reach, np.inf)
-    return float(np.mean(s_pos < s_neg)), float(drf.mean())
+    reach = float(np.mean(s_neg - best))
+    return float(np.mean(s_pos < s_neg)), float(np.mean(s_neg - s_pos)) / max(reach, _TINY)
