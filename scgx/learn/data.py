@@ -24,7 +24,7 @@ from scgx.h5ad.frame import Frame
 from scgx.h5ad.measured import measured_of
 from scgx.h5ad.threads import ahead
 from scgx.learn.block import CellBlock
-from scgx.learn.convert import Conversion, totals_of
+from scgx.learn.convert import Conversion, choose, totals_of
 from scgx.learn.order import BUFFER, plan
 from scgx.learn.places import in_var
 
@@ -112,12 +112,15 @@ class TrainingData:
 
     def _counts(self, side: Side, rows: np.ndarray) -> sparse.csr_array:
         conversion = side.conversion
-        if conversion.have not in ("counts", "binary", "log1p-counts"):
+        if conversion.have in ("counts", "binary", "log1p-counts"):
+            raw = Conversion(conversion.key, conversion.have, "counts", conversion.modality, False)
+        elif side.in_var:
+            raw = choose(self._cells, conversion.modality, "counts")
+        else:
             raise DataError(
                 f"{conversion.modality} has no counts ({conversion.key} is {conversion.have})",
                 fix="raw counts in X or layers/counts",
             )
-        raw = Conversion(conversion.key, conversion.have, "counts", conversion.modality, False)
         return self._fetch(Side(side.features, side.columns, raw), rows, None)
 
     def y_totals(self, rows: np.ndarray) -> np.ndarray:
@@ -153,6 +156,11 @@ class TrainingData:
         parts = self.train, self.val
         sides = self.target, self.source
         return TrainingData(self._cells, sides, parts, groups=self.groups, na=self.na)
+
+    def taught_by(self, rows: np.ndarray) -> TrainingData:
+        """The same with fewer training rows (sorted)."""
+        sides = self.source, self.target
+        return TrainingData(self._cells, sides, (rows, self.val), groups=self.groups, na=self.na)
 
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True

@@ -31,9 +31,10 @@ class Loadings(NamedTuple):
         svd = truncated_svd(_divided(y, scale), rank, centre=mean / scale, seed=seed)
         return cls(mean, scale, svd.axes)
 
-    def components(self, y: sparse.csr_array) -> np.ndarray:
-        """(n, rank) float32 components of outputs y (n, n_out)."""
-        return _divided(y, self.scale) @ self.axes - (self.mean / self.scale) @ self.axes
+    def components(self, y: sparse.csr_array, present: np.ndarray | None = None) -> np.ndarray:
+        """(n, rank) float32 components of outputs y (n, n_out); what is absent stands at its mean."""
+        centre = self.mean if present is None else self.mean * present
+        return _divided(y, self.scale) @ self.axes - (centre / self.scale) @ self.axes
 
     def outputs(self, components: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
         """(n, n_out) float32 outputs, or some columns of them, from components (n, rank)."""
