@@ -77,6 +77,13 @@ def _guessed(
     files = _Files(log, truth, rows, control[rows], measured)
     n, found = files.changes([group[rows]], ground)[0]
     own = n > 0
+    bare = ~np.asarray(measured.train_control.any(axis=1))[ground.groups.stratum]
+    if (control[rows] < 0).any() and np.any(bare & own):
+        raise DataError(
+            f"names no controls ({CONTROL}), and none of a stratum that it predicts trains",
+            fix="say in obs which control each cell was made of",
+            file=guess.name,
+        )
     change = mean.change.copy()
     change[own] = found[own]
     _tell(guess, name, ground, own)

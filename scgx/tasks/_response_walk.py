@@ -170,7 +170,7 @@ def _halving(bench: Bench, halves: Halves, turn: int) -> tuple[dict[str, Any], d
     """All metrics, of one half as a guess of the other, and of the mean of the other perturbations."""
     measured, stratum = bench.measured, bench.measured.group_stratum
     one, other = halves.controls
-    train = measured.train_control[stratum]
+    train = measured.base[stratum]
     weights, usable = _whole(measured, halves)
     truth, shared, guess, guess_shared = (
         np.asarray(weights @ each, dtype=np.float32)

@@ -47,6 +47,12 @@ class Measured:
     _half: Array
     _side: dict[int, Array]
 
+    @property
+    def base(self) -> Array:
+        """Training controls of each stratum, (strata, genes); of one that never trained, its own."""
+        trained = np.asarray(self.train_control.any(axis=1))[:, None]
+        return np.where(trained, self.train_control, self.test_control)
+
     def pooled(self, values: Array) -> Array:
         """Perturbations from groups: (units, genes) from (groups, genes), float32."""
         return np.asarray(self.weights @ values, dtype=np.float32)

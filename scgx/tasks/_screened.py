@@ -29,6 +29,7 @@ from scgx.tasks._request import Request
 Array = np.ndarray
 
 FEWEST = 2  # controls of a stratum that test, so that there are two halves
+LIKELY = ("cell_type", "cell_line", "donor", "donor_id", "batch", "gem_group")
 SEEN, ELSEWHERE = "seen", "seen_in_another_stratum"
 
 
@@ -94,7 +95,7 @@ def ground(ask: Request) -> Ground:
         cells.require_unique("obs", "var")
     notes: list[str] = []
     screen = _screen(ask)
-    strata = _strata(ask, screen)
+    strata = _strata(ask, screen, notes)
     if "split" not in truth.obs or not np.any(truth.obs.strings("split") == "train"):
         raise DataError(
             "responses are scored on a screen with train and test rows",
@@ -157,7 +158,7 @@ def _recorded(cells: Cells) -> dict[str, object]:
     return json.loads(recorded) if isinstance(recorded, str) else {}
 
 
-def _strata(ask: Request, screen: Screen) -> Strata:
+def _strata(ask: Request, screen: Screen, notes: list[str]) -> Strata:
     """By --covariate, else by what the guesses were made with."""
     columns = tuple(ask.covariates)
     if not columns:
@@ -174,6 +175,14 @@ def _strata(ask: Request, screen: Screen) -> Strata:
     if screen.column in columns:
         raise UsageError(f"{screen.column} is what was done, and no covariate")
     names = _named(obs, columns)
+    if not columns:
+        notes += [
+            f"controls of {len(levels):,} levels of {one} are pooled (--covariate {one}: within)"
+            for one in LIKELY
+            if one in obs and one != screen.column
+            for levels in (set(obs.strings(one).tolist()) - {None},)
+            if len(levels) > 1
+        ]
     levels = sorted({name for name in names if name is not None})
     place = {name: code for code, name in enumerate(levels)}
     codes = np.array([place.get(n, -1) if n is not None else -1 for n in names], dtype=np.int64)
@@ -191,16 +200,16 @@ def _named(obs: Frame, columns: Sequence[str]) -> list[str | None]:
 def _with_controls(
     truth: Cells, screen: Screen, strata: Strata, train: Array, test: Array, notes: list[str]
 ) -> Array:
-    """The test rows of strata that have controls in both parts."""
+    """The test rows of strata that have controls among them."""
     width = len(strata.names)
     control = screen.control
     have = [
         np.bincount(strata.codes[rows[control[rows]]], minlength=width) for rows in (train, test)
     ]
-    able = (have[0] >= 1) & (have[1] >= FEWEST)
-    if not able.any():
+    able = have[1] >= FEWEST
+    if not able.any() or not have[0].any():
         raise DataError(
-            "no stratum has control cells that train and control cells that test",
+            "no control cells train, or none test in any stratum",
             fix="scgx split --by perturbation spreads them; --covariate sets the strata",
             file=truth.name,
         )
@@ -213,6 +222,11 @@ def _with_controls(
         )
     if lost := int(np.count_nonzero(~able[strata.codes[test]] & ~control[test])):
         notes.append(f"{lost:,} perturbed cells have no controls of their stratum: left out")
+    there = np.unique(strata.codes[kept])
+    if new := [strata.names[code] for code in there if not have[0][code]]:
+        notes.append(
+            f"nothing of {', '.join(new[:3])} trains: its shared controls are those that test"
+        )
     return kept
 
 

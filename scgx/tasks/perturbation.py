@@ -144,12 +144,12 @@ def _bench(
     panel = np.zeros(len(here.genes), dtype=bool)
     panel[np.concatenate([*own, np.zeros(0, dtype=np.int64)])] = True
     n = np.bincount(stratum, here.groups.cells, minlength=len(here.strata.names))
-    level = n @ measured.train_control
+    level = n @ measured.base
     seen = room(log, here, own, ask.seed)
     mean = mean_change(simple, measured.test.shape)
     design = Design(
         truth=measured.pooled(measured.test - measured.test_control[stratum]),
-        shared=measured.pooled(measured.test - measured.train_control[stratum]),
+        shared=measured.pooled(measured.test - measured.base[stratum]),
         mean=measured.pooled(mean),
         own=own,
         panel=panel,

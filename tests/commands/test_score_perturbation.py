@@ -211,6 +211,32 @@ def test_controls_of_another_line_are_not_subtracted(forked: Zygote, tmp_path: P
     assert all(row[inside["columns"].index("oracle")] > 0.999 for row in inside["rows"])
 
 
+def test_a_line_that_never_trained_is_scored_by_its_own_controls(
+    forked: Zygote, tmp_path: Path
+) -> None:
+    old, new = (
+        screen(SINGLES, [], noise=0.05, prefix=line, seed=seed)
+        for seed, line in enumerate(("old", "new"))
+    )
+    new.X += np.linspace(0, 2, 40)
+    new.part[:], old.part[:] = "test", "train"
+    lines = np.repeat(np.array(["old", "new"], dtype=object), len(old.label))
+    join = {
+        name: np.concatenate([getattr(one, name) for one in (old, new)])
+        for name in ("X", "label", "part", "names")
+    }
+    truth = Screen(**join, more={"cell_line": lines}, scgx=old.scgx)
+    truth.write(tmp_path / "t.h5ad")
+    predicted(truth, SINGLES, covariates=["cell_line"]).write(tmp_path / "g.h5ad")
+    facts, err = told(forked, tmp_path, "t.h5ad g.h5ad")
+    assert "nothing of new trains" in err
+    assert values(facts)["oracle"] > 0.99 and values(facts)["additive"] > 0.99
+    assert facts["levels"][0]["level"] == "seen_in_another_stratum"
+    predicted(truth, SINGLES, covariates=["cell_line"], named=False).write(tmp_path / "g.h5ad")
+    done = forked("score", "t.h5ad", "g.h5ad", cwd=tmp_path)
+    assert done.code == 4 and "names no controls" in done.err
+
+
 def test_few_perturbations_have_no_interval_and_no_verdict(forked: Zygote, tmp_path: Path) -> None:
     truth = screen({**SINGLES, "A0+A1": DOUBLES["A0+A1"]}, ["A0+A1"])
     truth.write(tmp_path / "t.h5ad")
