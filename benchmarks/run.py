@@ -36,6 +36,7 @@ def main() -> None:
         "transpose": ["transpose.py", "--cells", str(cells // 10), *repeats, *peer],
         "h5ad and Matrix Market, turned": ["turning.py", "--cells", str(cells), *repeats],
         "classifiers": ["classifiers.py", "--cells", str(cells)],
+        "embedding": ["embedding.py", "--cells", str(cells // 2), *repeats, *peer],
         "generation": ["generation.py", "--cells", str(cells // 10), *repeats, *peer],
         "annotation": ["annotation.py", "--genes", str(genes), *repeats],
     }.items():

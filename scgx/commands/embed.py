@@ -76,13 +76,14 @@ def embed(
     A trained pca, lsi or joint model places the cells of any file; --modality picks one side of a
     joint model where the file has both. pca and lsi by name are fitted on the training rows first,
     and umap is laid out on the training rows of --basis (X_pca by default). concat puts embeddings
-    beside each other, each scaled to the same total variance, with --batch in each batch. --label
-    lets at most --max-per-class training cells of each class into the fit. Clusters are of all cells
-    in what was made (of umap: in its basis), and classify --majority-vote takes them.
+    beside each other, each scaled to the same total variance (times 0.5 in --basis lsi=0.5), with
+    --batch in each batch. --label lets at most --max-per-class training cells of each class into the
+    fit. Clusters are of all cells in what was made (of umap: in its basis), and classify
+    --majority-vote takes them.
 
     Example:
     scgx embed pca split.h5ad --set rank=20 --cluster kmeans:5 -o placed.h5ad
-    scgx embed pca split.h5ad | scgx embed lsi | scgx embed concat --basis X_pca --basis X_lsi > xy
+    scgx embed pca split.h5ad | scgx embed lsi | scgx embed concat --basis pca --basis lsi=0.5 > xy
     """
     from scgx.errors import UsageError
 

@@ -7,12 +7,12 @@ each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from scgx.errors import DataError, MachineError
+from scgx.errors import DataError, MachineError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.fitted import rows_to_fit
 from scgx.learn.embedding import Made, of_array, origin_of
@@ -23,7 +23,10 @@ NEIGHBOURS = 15
 
 
 class Basis(NamedTuple):
-    """Embeddings in obsm; a column of batches; what the new one is called (None: X_ and what it is)."""
+    """Embeddings in obsm; a column of batches; what the new one is called (None: X_ and what it is).
+
+    A key may end in =WEIGHT, by which the embedding is multiplied once it is scaled.
+    """
 
     keys: tuple[str, ...]
     batch: str | None = None
@@ -33,13 +36,14 @@ class Basis(NamedTuple):
 def derived(what: str, cells: Cells, of: Basis, *, seed: int) -> tuple[Made, np.ndarray | None]:
     """`umap` or `concat` of embeddings of a file; and the vectors beneath a flat one, (n, d)."""
     rows = rows_to_fit(cells)
-    of = of._replace(keys=tuple(basis_of(cells, key) for key in of.keys))
+    weights = [_weight(word) for word in of.keys]
+    of = of._replace(keys=tuple(basis_of(cells, word.partition("=")[0]) for word in of.keys))
     key = of.name or f"X_{what}"
     about: dict[str, object] = {"name": what, "basis": list(of.keys), "seed": seed}
     origin = origin_of(cells, of.keys, rows.rows)
     if what == "concat":
-        values = joined(cells, of.keys, rows.rows, of.batch)
-        return of_array(key, values, about | {"batch": of.batch}, origin), None
+        values = joined(cells, dict(zip(of.keys, weights, strict=True)), rows.rows, of.batch)
+        return of_array(key, values, about | {"batch": of.batch, "weights": weights}, origin), None
     beneath = read(cells, of.keys[0])
     say(f"umap of obsm[{of.keys[0]!r}], laid out on {rows}")
     return of_array(key, flat(beneath, rows.rows, seed=seed), about, origin), beneath
@@ -70,8 +74,22 @@ def read(cells: Cells, key: str) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def joined(cells: Cells, keys: Sequence[str], train: np.ndarray, batch: str | None) -> np.ndarray:
-    """Float32 (n, sum of d): embeddings beside each other, each of total variance 1 on `train` rows.
+def _weight(word: str) -> float:
+    _, equals, text = word.partition("=")
+    try:
+        weight = float(text) if equals else 1.0
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < 1e6:
+        raise UsageError(f"--basis {word!r}: the weight is no number above 0", fix="as in lsi=0.5")
+    return weight
+
+
+def joined(
+    cells: Cells, keys: Mapping[str, float], train: np.ndarray, batch: str | None
+) -> np.ndarray:
+    """Float32 (n, sum of d): embeddings beside each other, each of total variance 1 on `train` rows,
+    times its weight.
 
     With `batch` (a column of obs) each is centred and scaled by the cells of the batch themselves.
     """
@@ -82,7 +100,7 @@ def joined(cells: Cells, keys: Sequence[str], train: np.ndarray, batch: str | No
         rows = [np.flatnonzero(words == name) for name in names]
         groups = [(some, some) for some in rows]
         say(f"each of {len(groups)} {batch} is centred on its own cells, those of all parts")
-    return np.hstack([_scaled(read(cells, key), groups) for key in keys])
+    return np.hstack([weight * _scaled(read(cells, key), groups) for key, weight in keys.items()])
 
 
 def _scaled(values: np.ndarray, groups: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -9,12 +9,12 @@ import torch
 def second_moment(
     blocks: Iterable[np.ndarray], width: int, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over rows of x x^T (width, width) and of x (width,), float64, of dense float64 blocks."""
+    """Sum over rows of x x^T (width, width) and of x (width,), float64, of dense blocks."""
     there = torch.device(device)
     second = torch.zeros((width, width), dtype=torch.float64, device=there)
     total = torch.zeros(width, dtype=torch.float64, device=there)
     for block in blocks:
-        sent = torch.from_numpy(block).to(there)
+        sent = torch.from_numpy(block).to(there, torch.float64)
         second.addmm_(sent.T, sent)
         total += sent.sum(dim=0)
     return second.cpu().numpy(), total.cpu().numpy()

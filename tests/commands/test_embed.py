@@ -110,6 +110,10 @@ def test_embeddings_beside_each_other_weigh_the_same(placed: Path, tmp_path: Pat
     for part in (both[:, :6], both[:, 6:]):
         np.testing.assert_allclose(part[train].var(axis=0).sum(), 1, rtol=1e-4)
         np.testing.assert_allclose(part[train].mean(axis=0), 0, atol=1e-5)
+    scgx.embed("concat", str(placed), str(out), basis=["pca", "lsi=0.5"], quiet=True)
+    np.testing.assert_allclose(
+        place(out, "X_concat"), both * np.repeat([1, 0.5], [6, 5]), rtol=1e-5
+    )
     scgx.embed("concat", str(placed), str(out), basis=basis, batch="donor", name="X_b", quiet=True)
     np.testing.assert_allclose(place(out, "X_b")[donors == donors[0]].mean(axis=0), 0, atol=1e-5)
 
@@ -175,6 +179,7 @@ def test_what_cannot_be_is_refused_before_the_work(placed: Path, tmp_path: Path)
         ("umap", {"basis": ["X_nothing"]}, DataError),
         ("concat", {"basis": ["X_pca"], "batch": "nothing"}, DataError),
         ("pca", {"basis": ["X_pca"]}, UsageError),
+        ("concat", {"basis": ["X_pca=0"]}, UsageError),
         ("umap", {"set_": ["rank=3"]}, UsageError),
         ("pca", {"max_per_class": 5}, UsageError),
         ("pca", {"color": ["donor"]}, UsageError),

@@ -103,6 +103,13 @@ def test_the_most_variable_features_are_taken_and_components_map_back(cells: Pat
     np.testing.assert_allclose(back, rows[:, chosen], atol=1e-3)
 
 
+def test_cosines_are_components_of_length_one(cells: Path) -> None:
+    plain, turned = (fitted(cells, rank=4, cosine=word).model for word in (False, True))
+    made = plain.embed(block(logs(cells)))
+    unit = made / np.linalg.norm(made, axis=1, keepdims=True)
+    np.testing.assert_allclose(turned.embed(block(logs(cells))), unit, atol=1e-6)
+
+
 def test_an_absent_feature_counts_as_average(cells: Path) -> None:
     model = fitted(cells, rank=4).model
     rows = logs(cells)
