@@ -21,6 +21,7 @@ from scgx.cells.perturbations import Perturbation
 from scgx.learn.response_data import Means
 
 OWN = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+COMMON = (10.0, 30.0, 100.0, 300.0)
 PLACED = (1.0, 30.0, 1000.0, 1e5)
 _FREE = 1e-9  # the penalty of a level of a stratum: none but for what keeps it solvable
 
@@ -112,38 +113,20 @@ def left_out(
 def choose(rows: np.ndarray, means: Means, design: Design) -> Penalties:
     """The penalties with which conditions are best told from all others, weighted by cells.
 
-    That of the common change is what its size beyond noise says: left-out conditions cannot judge
-    it, since they are compared with the very controls that it is a difference from.
+    A common change is a difference from the controls, whose noise left-out conditions share: so it
+    is never believed without reserve, nor given up.
     """
     perturbed = means.condition > 0
-    common = _of_common(means) if design.common else _FREE
+    common = COMMON if design.common else (_FREE,)
     placed = PLACED if design.width else (_FREE,)
     best, least = Penalties(OWN[0]), np.inf
-    for own, place in itertools.product(OWN, placed):
-        tried = Penalties(own, common, place)
+    for own, shared, place in itertools.product(OWN, common, placed):
+        tried = Penalties(own, shared, place)
         errors = left_out(rows, means, design, tried, codes=means.condition)[perturbed]
         loss = float((means.n[perturbed, None] * errors**2).sum())
         if loss < least * (1 - 1e-9):
             best, least = tried, loss
     return best
-
-
-def _of_common(means: Means) -> float:
-    """Variance of cells over that of the mean change beyond noise: the penalty of an empirical Bayes
-    estimate, in cells.
-    """
-    noise, signal = 0.0, 0.0
-    for stratum in np.unique(means.stratum):
-        here = means.stratum == stratum
-        control, perturbed = here & (means.condition == 0), here & (means.condition > 0)
-        if not control.any() or not perturbed.any():
-            continue
-        n, cells = means.n[perturbed], float(means.n[control].sum())
-        within = np.average(means.variance[here], axis=0, weights=means.n[here])
-        change = np.average(means.mean[perturbed], axis=0, weights=n) - means.mean[control][0]
-        noise += float(within.sum())
-        signal += float((change**2 - within * (1 / cells + 1 / n.sum())).sum())
-    return float(np.clip(noise / max(signal, _FREE), 0.1, 1e6)) if noise else 1.0
 
 
 def _inverse(
