@@ -76,12 +76,14 @@ def split(
     A column of perturbations is known by its name and its controls (`perturbation`, `condition`,
     A+B, ctrl+A, non-targeting): labels are read as canonical names, half of the controls go to the
     test, and --unseen says what is held out: whole conditions, all that touches some target genes,
-    or combinations of targets whose single perturbations all train.
+    or combinations of targets whose single perturbations all train. A cell line that no model saw
+    perturbed is held out by its own column, the controls spread by theirs.
 
     Example:
     scgx fetch demo | scgx split --by donor > split.h5ad
     scgx fetch demo | scgx split --by donor --stratify cell_type --fractions 0.8,0,0.2 > split.h5ad
-    scgx split screen.h5ad --by perturbation --unseen combinations -o split.h5ad
+    scgx split screen.h5ad --by perturbation --unseen combinations -o unseen.h5ad
+    scgx split screen.h5ad --by cell_type --test type2 --control perturbation=control > line.h5ad
     """
     _check_usage(by, stratify, fractions, test, val, from_column, control, unseen)
     from scgx.h5ad.memory import parse_memory

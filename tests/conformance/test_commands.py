@@ -96,6 +96,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "scgx fetch demo -q --modality rna -o rna.h5ad",
         "scgx fetch demo -q --modality atac -o atac.h5ad",
         "scgx split demo.h5ad -q --by donor -o split.h5ad",
+        "scgx simulate -q --cells 600 --genes 40 --perturbations 6 --doubles 8 -o screen.h5ad",
         "scgx train ridge split.h5ad -q --from atac --to rna -o ridge.scgx",
     ]
     for line in lines:
