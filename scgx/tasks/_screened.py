@@ -22,6 +22,7 @@ from scgx.errors import DataError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.frame import Frame
+from scgx.h5ad.measured import measured_of
 from scgx.registry import suggest
 from scgx.tasks import _pairing
 from scgx.tasks._request import Request
@@ -116,7 +117,7 @@ def ground(ask: Request) -> Ground:
     units = tuple(screen.conditions[code] for code in codes)
     groups = _groups(screen, strata, codes, test)
     kinds = _kinds(screen, strata, codes, train, groups)
-    genes, columns = _genes(truth, ask.guesses, notes)
+    genes, columns = _genes(truth, ask.guesses, np.concatenate([train, test]), notes)
     return Ground(
         screen, strata, split, groups, units, kinds, genes, columns, train, test, left_out, notes
     )  # fmt: skip
@@ -262,9 +263,15 @@ def _kinds(
     return tuple(kinds)
 
 
-def _genes(truth: Cells, guesses: Sequence[Cells], notes: list[str]) -> tuple[Array, Array]:
-    """Genes that all files have, sorted by name, and their columns in the truth."""
+def _genes(
+    truth: Cells, guesses: Sequence[Cells], rows: Array, notes: list[str]
+) -> tuple[Array, Array]:
+    """Genes that all files have and all datasets measured, by name, and their columns in the truth."""
     columns = columns_of(truth, "rna")
+    if (measured := measured_of(truth)) is not None:
+        known = measured.mask[columns][:, np.unique(measured.codes[rows])].all(axis=1)
+        notes.append(f"{int(known.sum()):,} of {len(known):,} genes were measured by all datasets")
+        columns = columns[known]
     every = truth.var_names[columns]
     shared = set(every.tolist())
     for guess in guesses:

@@ -237,6 +237,21 @@ def test_a_line_that_never_trained_is_scored_by_its_own_controls(
     assert done.code == 4 and "names no controls" in done.err
 
 
+def test_a_gene_that_a_dataset_did_not_measure_is_not_zero_there(
+    forked: Zygote, tmp_path: Path
+) -> None:
+    truth = doubles(noise=0.0)
+    predicted(truth, DOUBLES).write(tmp_path / "g.h5ad")
+    owner = np.where(np.arange(len(truth.label)) % 2 == 0, "one", "two").astype(object)
+    mask = np.ones((40, 2), dtype=bool)
+    mask[:5, 1] = False
+    X = np.where(mask[:, (owner == "two").astype(int)].T, truth.X, 0)
+    replace(truth, X=X, more={"dataset": owner}, measured=mask).write(tmp_path / "t.h5ad")
+    facts, err = told(forked, tmp_path, "t.h5ad g.h5ad")
+    assert facts["n_features"] == 35 and "35 of 40 genes were measured" in err
+    assert values(facts, "mse_delta")["oracle"] == pytest.approx(0, abs=1e-9)
+
+
 def test_few_perturbations_have_no_interval_and_no_verdict(forked: Zygote, tmp_path: Path) -> None:
     truth = screen({**SINGLES, "A0+A1": DOUBLES["A0+A1"]}, ["A0+A1"])
     truth.write(tmp_path / "t.h5ad")

@@ -33,6 +33,7 @@ class Screen:
     scgx: dict[str, object] = field(default_factory=dict)
     column: str = "perturbation"
     units: str = "log1p-cp10k"
+    measured: np.ndarray | None = None  # bool (genes, datasets), with a column `dataset`
 
     def write(self, path: Path) -> Path:
         with create(path) as out:
@@ -46,6 +47,11 @@ class Screen:
             out.frame("var", Frame(genes, kinds))
             with out.matrix("X", len(genes), np.float32, is_sparse=False) as append:
                 append(self.X.astype(np.float32))
+            if self.measured is not None:
+                out.array("varm/measured", self.measured)
+                out.uns("scgx/measured/key", "dataset")
+                known = sorted(set(self.more["dataset"].tolist()))
+                out.uns("scgx/measured/datasets", np.array(known, dtype=object))
             out.uns("scgx/units/X/rna", self.units)
             for key, value in self.scgx.items():
                 out.uns(f"scgx/{key}", value)
