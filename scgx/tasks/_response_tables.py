@@ -12,6 +12,7 @@ from scgx.tasks._screened import Array, Ground
 
 HEADLINE = f"pearson_delta@{INDEPENDENT}"
 BESIDE = (HEADLINE, f"pearson_delta@{SHARED}", "pearson_delta_pertmean", "pds")
+ROUNDING = 1e-5  # a distance of profiles that is none
 LEAST = 0.2  # r of a replicate, under which nothing can be scored
 UNSCORED = "cannot be scored on these data"
 _SHOWN = 24  # rows of the short table; the long one is in files
@@ -95,7 +96,13 @@ def coverage(answers: Sequence[Answer], ground: Ground) -> list[str]:
 
 
 def told(verdict: Verdict, entry: Entry, spread: Mapping[str, Spread], n: int) -> Verdict:
-    """The verdict in the light of the replicate; none where that is near zero, or of so few."""
+    """The verdict in the light of the replicate; none where that is near zero, of so few, or of what
+    is the truth itself.
+    """
+    errors = [entry.results[f"l2_top1000@{one}"].value for one in (INDEPENDENT, SHARED)]
+    if any(error is not None and error <= ROUNDING for error in errors):
+        words = f"{entry.name} equals the truth in all perturbations, so no verdict (a copy of it?)"
+        return Verdict(entry.name, None, None, None, words)
     ceiling = spread.get(HEADLINE)
     if ceiling is None or ceiling.mean < LEAST:
         r = "none" if ceiling is None else f"{ceiling.mean:.2f}"

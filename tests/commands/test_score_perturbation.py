@@ -252,6 +252,17 @@ def test_a_gene_that_a_dataset_did_not_measure_is_not_zero_there(
     assert values(facts, "mse_delta")["oracle"] == pytest.approx(0, abs=1e-9)
 
 
+def test_a_copy_of_the_truth_gets_no_verdict(forked: Zygote, tmp_path: Path) -> None:
+    truth = doubles()
+    truth.write(tmp_path / "t.h5ad")
+    copied = truth.take(np.flatnonzero((truth.part == "test") & (truth.label != "control")))
+    told_by = predicted(truth, DOUBLES).scgx
+    replace(copied, part=np.zeros(0, object), scgx=told_by).write(tmp_path / "g.h5ad")
+    facts, _ = told(forked, tmp_path, "t.h5ad g.h5ad")
+    assert "a copy of it?" in facts["verdicts"][0]["sentence"]
+    assert values(facts, SHARED)["oracle"] == pytest.approx(1, abs=1e-4)
+
+
 def test_few_perturbations_have_no_interval_and_no_verdict(forked: Zygote, tmp_path: Path) -> None:
     truth = screen({**SINGLES, "A0+A1": DOUBLES["A0+A1"]}, ["A0+A1"])
     truth.write(tmp_path / "t.h5ad")
