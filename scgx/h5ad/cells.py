@@ -177,7 +177,8 @@ class Cells:
         """Any rows in the order given."""
         with _naming(self.name):
             block = self.matrix(key).take(rows)
-        return block if columns is None else block[:, columns]
+        whole = columns is None or np.array_equal(columns, np.arange(block.shape[1]))
+        return block if whole else block[:, columns]
 
     def require_unique(self, *axes: str) -> None:
         """Refuse duplicate or empty names where a command pairs by name."""

@@ -51,6 +51,8 @@ def colours(n: int) -> list[tuple[float, float, float, float]]:
     """n colours: forty that differ well, more around the wheel."""
     import matplotlib
 
+    if n <= 10:
+        return [matplotlib.colormaps["tab10"](i) for i in range(n)]
     if n <= 40:
         known = [matplotlib.colormaps[name](i) for name in ("tab20", "tab20b") for i in range(20)]
         return known[:n]

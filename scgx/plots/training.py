@@ -39,6 +39,7 @@ def curve(records: Sequence[Mapping[str, object]], path: Path) -> None:
             xytext=(4, 8), textcoords="offset points",
         )  # fmt: skip
     axis.set_xlabel("epoch")
+    axis.locator_params(axis="x", integer=True)
     axis.set_ylabel("loss")
     axis.legend(frameon=False)
     save(figure, path, kind)
