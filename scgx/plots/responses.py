@@ -64,7 +64,8 @@ def _dots(axis, answered: Answered) -> None:  # type: ignore[no-untyped-def]
 def _changes(axis, truth: np.ndarray, guess: np.ndarray, name: str) -> None:  # type: ignore[no-untyped-def]
     every = np.concatenate([truth, guess])
     ends = [float(every.min(initial=0)), float(every.max(initial=0))]
-    axis.hexbin(truth, guess, gridsize=40, bins="log", mincnt=1, cmap="Blues", linewidths=0)
+    cells = {"gridsize": 40, "bins": "log", "mincnt": 1, "cmap": "Blues"}
+    axis.hexbin(truth, guess, linewidths=0.3, edgecolors="#7fa8cf", **cells)
     axis.plot(ends, ends, color="0.5", linewidth=0.8)
     axis.set_title(name, fontsize=9, loc="left")
     axis.set_xlabel("measured change", fontsize=7)
