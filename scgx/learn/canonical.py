@@ -22,7 +22,7 @@ class Canonical(NamedTuple):
     to_a: np.ndarray  # (p, d) float32
     centre_b: np.ndarray  # (q,) float32
     to_b: np.ndarray  # (q, d) float32
-    rho: np.ndarray  # (d,) float32, falling: correlation of first with second
+    rho: np.ndarray  # (d,) float32: correlation of first with second
 
     @classmethod
     def fit(cls, a: np.ndarray, b: np.ndarray, *, dimensions: int, shrinkage: float) -> Self:
@@ -31,12 +31,16 @@ class Canonical(NamedTuple):
         centre_a, centre_b = a.mean(axis=0), b.mean(axis=0)
         a, b = a - centre_a, b - centre_b
         white_a, white_b = _whitening(a, shrinkage), _whitening(b, shrinkage)
-        left, rho, right = linalg.svd(white_a.T @ (a.T @ b / len(a)) @ white_b, full_matrices=False)
-        kept = slice(0, max(1, min(dimensions, len(rho))))
+        left, _, right = linalg.svd(white_a.T @ (a.T @ b) @ white_b, full_matrices=False)
+        kept = slice(0, max(1, min(dimensions, len(right))))
         to_a, to_b = white_a @ left[:, kept], white_b @ right[kept].T
+        first, second = a @ to_a, b @ to_b  # shrunken covariances leave variances near one
+        spread = [np.sqrt((view**2).mean(axis=0)) + 1e-12 for view in (first, second)]
+        to_a, to_b = to_a / spread[0], to_b / spread[1]
+        rho = (first * second).mean(axis=0) / (spread[0] * spread[1])
         sign = np.sign(to_b[np.abs(to_b).argmax(axis=0), np.arange(to_b.shape[1])])
         sign = np.where(sign == 0, 1, sign)
-        rho = np.clip(rho[kept], 0, MOST_RHO)
+        rho = np.clip(rho, 0, MOST_RHO)
         made = (centre_a, to_a * sign, centre_b, to_b * sign, rho)
         return cls(*(np.ascontiguousarray(each, dtype=np.float32) for each in made))
 

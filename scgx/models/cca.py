@@ -31,14 +31,16 @@ from scgx.learn.foresight import Foresight
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import column_mean
-from scgx.learn.residual import training_targets
-from scgx.learn.selection import fold_of
+from scgx.learn.residual import targets, training_targets
+from scgx.learn.selection import Judges, fold_of, judges
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
 FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
 JOINT = True
+SHRINKAGES = (0.03, 0.1, 0.3)
+MOST_JUDGED = 2_000
 LOOKS = ("atac", "activity", "rna", "adt")  # which of two sides looks: the one named first
 
 
@@ -48,7 +50,7 @@ class Config:
 
     dimensions: int = knob(30, least=1)  # of the common space
     components: int = knob(50, least=1)  # of the seen side
-    shrinkage: float = knob(1e-3, most=1)  # of both covariances, towards equal variances
+    shrinkage: float = knob(0.0, most=1)  # of both covariances; 0 chooses among .03, .1, .3
     seen: int = knob(20, least=1)  # components that evidence foresees
     power: float = knob(0.7, most=2)  # features are divided by their deviation to this power
     neighbours: int = knob(15, least=1)  # cells alike in the seen side whose mean is foreseen
@@ -105,6 +107,21 @@ class _Seen(NamedTuple):
         return x @ axes - centre.astype(np.float64) @ axes
 
 
+class _Views(NamedTuple):
+    """What the looking side says of cells, and the seen side: (n, p) and (n, q)."""
+
+    first: np.ndarray
+    second: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "_Views":
+        """Some of the cells."""
+        return _Views(self.first[rows], self.second[rows])
+
+    def meet(self, dimensions: int, shrinkage: float) -> Canonical:
+        """Their canonical correlation."""
+        return Canonical.fit(*self, dimensions=dimensions, shrinkage=shrinkage)
+
+
 class Model:
     """What looks, what is seen, and where they meet."""
 
@@ -142,18 +159,24 @@ class Model:
         wanted = Shrinkage(config.gamma, config.second_penalty)
         budget = Budget(data.memory, seed)
         curve, curved = Curve.fit(held_out, y, loadings, folds, wanted, budget)
-        seen = _Seen(loadings, Depth.fit(y, weight=1.0))
+        looking, seen = _Looking(evidence, curve), _Seen(loadings, Depth.fit(y, weight=1.0))
         first, second = np.hstack([curved, held_out]), seen(y)
-        meeting = Canonical.fit(
-            first, second, dimensions=config.dimensions, shrinkage=config.shrinkage
-        )
+        views = _Views(first, second)
+        shrinkage = config.shrinkage
+        if not shrinkage:
+            judging = judges(data, seed=seed)
+            shrinkage = _choose(views, _judged(data, looking, seen, views, judging), config)
+            report.say(
+                f"shrinkage {shrinkage:g} (by held-out cells that are nearer than the match)"
+            )
+        meeting = views.meet(config.dimensions, shrinkage)
         strongest = ", ".join(f"{rho:.2f}" for rho in meeting.rho[:5])
         report.say(f"{data.inputs.modality} looks; correlations {strongest} ...")
         line = _Line.fit(_design(meeting, seen, second, y), x, config.back_penalty)
         values = {"looks": np.array([looks], np.uint8)}
         values["look_limits"] = limits(data.inputs.modality)
         values["seen_limits"] = limits(data.outputs.modality)
-        return cls(_Looking(evidence, curve), seen, meeting, line, values)
+        return cls(looking, seen, meeting, line, values)
 
     def save(self) -> Mapping[str, bytes]:
         evidence = self.looking.evidence
@@ -212,6 +235,36 @@ class Model:
         second = self.seen(block.x, block.present)
         design = _design(self.meeting, self.seen, second, block.x, block.present)
         return bounded(self.line(design), self.ends["look_limits"])
+
+
+def _judged(
+    data: TrainingData, looking: _Looking, seen: _Seen, views: _Views, rows: Judges
+) -> tuple[np.ndarray, _Views]:
+    """Which training rows fit, and the views of the cells that judge: validation rows, or a group of
+    training rows, of which the looking side was held out.
+    """
+    fit = np.searchsorted(data.train, rows.fit)
+    if not len(data.val):
+        return fit, views.take(np.searchsorted(data.train, rows.judge))
+    first = looking(data.block(rows.judge))
+    return fit, _Views(first, seen(targets(data, rows.judge)))
+
+
+def _choose(views: _Views, judged: tuple[np.ndarray, _Views], config: Config) -> float:
+    """The shrinkage with the fewest judging cells nearer to a cell than its own other side."""
+    fit, known = judged
+    some = np.linspace(0, len(known.first) - 1, min(len(known.first), MOST_JUDGED)).astype(int)
+    known = known.take(some)
+
+    def nearer(shrinkage: float) -> float:
+        found = views.take(fit).meet(config.dimensions, shrinkage)
+        left = found.place(found.first(known.first), None)
+        right = found.place(None, found.second(known.second))
+        near = left.astype(np.float64) @ right.T
+        own = np.diag(near)
+        return float((near > own[:, None]).mean() + (near > own).mean())
+
+    return min(SHRINKAGES, key=nearer)
 
 
 def _design(
