@@ -40,6 +40,7 @@ USUAL = 0.4  # of the spread, where no pairs are known
 SHARPNESS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 MOST_ASSIGNED = 10_000  # cells; an assignment takes the cube of their number
 MOST_KEPT = 1_000  # weights of a row
+SOFT = np.float32(1e-3)  # of the weight is not sharpened: what is unlikely keeps its order
 ROWS = 256
 MOST_KNOWN = 2_000  # pairs that temperatures are learned from
 
@@ -182,7 +183,8 @@ def match(places: Places, sharp: Sharp, method: str, keep: int) -> tuple[Matched
         values = np.take_along_axis(block, columns, axis=1)
         kept.append(columns.astype(np.int32))
         odds.append(np.exp(values - level[:, None]))
-        weights.append(_softmax(np.float32(sharp.sharpness) * values))
+        sharper = _softmax(np.float32(sharp.sharpness) * values)
+        weights.append((1 - SOFT) * sharper + SOFT * _softmax(values))
     mutual = first[best] == np.arange(n)
     shape, indptr = (n, m), np.arange(0, n * keep + 1, keep)
     indices = np.concatenate(kept).ravel()

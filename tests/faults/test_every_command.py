@@ -24,6 +24,7 @@ CALLS: dict[str, list[str]] = {
     "hvg": ["BAD", "--flavor", "pearson", "-o", "OUT"],
     "info": ["BAD"],
     "join": ["BAD", "GOOD", "--as", "rna,atac", "-o", "OUT"],
+    "link": ["BAD", "--format", "h5ad", "-o", "OUT"],
     "log": ["BAD"],
     "normalize": ["BAD", "-o", "OUT"],
     "pairs": ["BAD", "--within", "donor", "--genes", "3", "-o", "OUT"],
