@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scgx.learn.loop import Loss
 from scgx.learn.prepared import Fed
 from scgx.learn.windows import Gathered
 from scgx.models._mlp_net import Body, Committee, Shape, Start, squared_error
@@ -159,6 +160,31 @@ def loss_of(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:
     state, codes, truth = (torch.from_numpy(a).to(device) for a in batch[1:4])
     near = None if batch.near is None else Near.of(batch.near, device)
     return squared_error(network(state, codes, near), truth, batch.weight)
+
+
+def cross_entropy(mean: np.ndarray, scale: np.ndarray) -> Loss:
+    """The loss of outputs that are open or not: deviations, taken as probabilities, against 0 and 1.
+
+    In units of the entropy of the mean. A probability below a tenth of the mean counts as that.
+    """
+    means = torch.from_numpy(np.clip(mean, 1e-5, 1 - 1e-5))
+    scales = torch.from_numpy(scale)
+    least, most = 0.1 * means, 1 - 0.1 * (1 - means)
+    entropy = float(-(means * means.log() + (1 - means) * torch.log1p(-means)).mean())
+
+    def loss(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:
+        state, codes, truth = (torch.from_numpy(a).to(device) for a in batch[1:4])
+        near = None if batch.near is None else Near.of(batch.near, device)
+        at, by, low, high = (each.to(device) for each in (means, scales, least, most))
+        guess = at + by * network(state, codes, near)
+        guess = guess + (torch.clamp(guess, low, high) - guess).detach()
+        found = torch.log1p(-guess) + (truth * by + at > 0.5) * (guess.log() - torch.log1p(-guess))
+        if batch.weight is None:
+            return -found.mean() / entropy
+        share = torch.from_numpy(batch.weight).to(device)
+        return -(found * share).sum(dim=(1, 2)).mean() / share.sum().clamp_min(1) / entropy
+
+    return loss
 
 
 @torch.no_grad()

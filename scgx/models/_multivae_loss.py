@@ -227,7 +227,8 @@ class _Bound:
     def _align(self, look: Gaussian, seen: Gaussian) -> Tensor:
         config, total = self.config, torch.zeros((), device=self.device)
         if config.contrast:
-            one, other = (functional.normalize(each[0], dim=1) for each in (look, seen))
+            common = slice(config.common)
+            one, other = (functional.normalize(q[0][:, common], dim=1) for q in (look, seen))
             warmth = self.member.temperature.exp().clamp(COOLEST, 10.0)
             near = one @ other.T / warmth
             own = torch.arange(len(near), device=self.device)

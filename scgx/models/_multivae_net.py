@@ -30,6 +30,7 @@ class Shape(NamedTuple):
     views: tuple[int, int]  # numbers that look and seen show of a cell
     features: tuple[int, int]
     ranks: tuple[int, int]  # components of the decoders
+    fixed: tuple[bool, bool]  # decoders whose axes stay as they were found
     counted: tuple[bool, bool]  # decoders with shares of counts
     levels: tuple[int, ...]  # of each covariate
 
@@ -74,6 +75,9 @@ class Decoder(nn.Module):
         self.line = nn.Linear(config.latent, rank, bias=False)
         self.axes = nn.Embedding(features, rank)
         self.base = nn.Parameter(torch.zeros(features))
+        if shape.fixed[side]:  # thousands of noisy features are not fitted one by one
+            self.axes.requires_grad_(False)
+            self.base.requires_grad_(False)
         counted = shape.counted[side]
         self.share = nn.Linear(config.hidden, features) if counted else None
         self.size = nn.Parameter(torch.full((features if counted else 0,), 3.0 / STRIDE))

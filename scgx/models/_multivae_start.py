@@ -54,11 +54,17 @@ def counted(data: TrainingData, config: Any, fixed: Fixed, report: Report) -> tu
 
 def shape(fixed: Fixed, config: Any, look: int, counted: tuple[bool, bool]) -> Shape:
     """What goes into the network and out of it; `look`: features of the looking side."""
-    ranks = fixed.traced.axes.shape[1], min(config.shown, fixed.loadings.axes.shape[1])
-    if not fixed.is_open:
-        ranks = min(config.shown, fixed.look_loadings.axes.shape[1]), ranks[1]
+    look_axes = (fixed.traced if fixed.is_open else fixed.look_loadings).axes
+    ranks = look_axes.shape[1], fixed.loadings.axes.shape[1]
     views = len(fixed.evidence.scale) + len(fixed.evidence.centre), len(fixed.ends.scale) + 1
-    return Shape(views, (look, len(fixed.loadings.mean)), ranks, counted, fixed.covariates.sizes)
+    return Shape(
+        views,
+        (look, len(fixed.loadings.mean)),
+        ranks,
+        (not fixed.is_open, True),
+        counted,
+        fixed.covariates.sizes,
+    )
 
 
 def start(data: TrainingData, fixed: Fixed, shape: Shape) -> Start:

@@ -9,6 +9,9 @@ out by group (`learn/foresight`), and depth. A committee of small networks, whic
 ridge, turns it and covariates into the deviations of all genes, and the two are added. Windows are
 then scaled to what validation rows bear out of them, which in sparse data can be little.
 
+The other way round, peaks take the place of genes: what is expressed around a peak, and in the cell,
+says how likely it is open, and cross-entropy is what is learned from.
+
 Predicting the mean earns nothing: the network is asked for the deviation from it, with every output
 scaled by its own spread.
 """
@@ -37,8 +40,8 @@ from scgx.progress import Report
 if TYPE_CHECKING:
     from scgx.models._cnn_net import Network
 
-FROM = {"atac", "activity"}
-TO = {"rna"}
+FROM = {"atac", "activity", "rna"}
+TO = {"rna", "atac"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,10 @@ class Model:
         prepared = Prepared(
             data, fixed.loadings, (state, codes), name=repr(config), seed=seed, near=near
         )
-        mlp.train(network, net.loss_of, prepared, config, seed=seed, report=report)
+        loss = net.loss_of
+        if data.outputs.modality == "atac":
+            loss = net.cross_entropy(fixed.loadings.mean, fixed.loadings.scale)
+        mlp.train(network, loss, prepared, config, seed=seed, report=report)
         if fixed.bins:
             judged = prepared.batches(prepared.val, 512, seed=seed, epoch=0, shuffle=False)
             share = net.shrink(network, judged)

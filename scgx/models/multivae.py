@@ -44,8 +44,9 @@ LOOKS = ("atac", "activity", "rna", "adt")  # which of two sides looks: the one 
 class Config:
     """The network, what it learns, and how it is trained."""
 
-    latent: int = knob(32, least=1)  # dimensions of the latent
-    hidden: int = knob(256, least=1)  # units of a hidden layer
+    latent: int = knob(64, least=1)  # dimensions of the latent
+    common: int = knob(32, least=1)  # of these, the first so many are where modalities meet
+    hidden: int = knob(512, least=1)  # units of a hidden layer
     dropout: float = knob(0.3, most=0.99)  # of hidden units
     members: int = knob(2, least=1)  # autoencoders whose mean answers
     encoder: Literal["evidence", "wide", "dilated"] = "evidence"  # what encoders see of a cell
@@ -54,20 +55,20 @@ class Config:
     bin: int = knob(1_000_000, least=1)  # dilated: base pairs that are counted together
     combine: Literal["product", "mixture"] = "product"  # posterior of both modalities
     likelihood: Literal["bernoulli", "poisson"] = "bernoulli"  # of peaks; poisson takes counts
-    values: float = 5.0  # weight of the squared error of log values
+    values: float = 10.0  # weight of the squared error of log values
     counts: float = 0.8  # weight of the likelihood of counts, negative binomial; 0 needs none
     peaks: float = 0.2  # weight of the likelihood of peaks
     both: float = 1.0  # weight of the posterior of both modalities, where each alone weighs 1
-    beta: float = 5e-4  # weight of the divergence from the prior
-    contrast: float = 1.0  # weight of matching the cells of a batch (InfoNCE)
+    beta: float = 1e-4  # weight of the divergence from the prior
+    contrast: float = 0.5  # weight of matching the cells of a batch (InfoNCE)
     divergence: float = 0.0  # weight of the symmetrised divergence of the two posteriors
     adversary: float = 0.0  # weight of hiding the first covariate from the latent
     components: int = knob(30, least=2)  # of the modalities, in closed form
     shown: int = knob(20, least=2)  # of these, the first so many are what encoders see
-    cells: int = knob(20_000, least=2)  # training cells for what is known in closed form
+    cells: int = knob(10_000, least=2)  # training cells for what is known in closed form
     peaks_at_once: int = knob(4096, least=1)  # that are decoded in one step
     share: float = knob(-1.0, least=-1, most=1)  # of the network in answers; below 0 chooses
-    epochs: int = knob(20, least=1)  # at most so many passes over the training rows
+    epochs: int = knob(15, least=1)  # at most so many passes over the training rows
     batch_size: int = knob(256, least=2)  # cells per step; fewer where cells are few
     lr: float = knob(2e-3, least=1e-9, most=1)  # highest learning rate; climbs, then falls
     weight_decay: float = 0.01  # of AdamW
@@ -165,7 +166,7 @@ class Model:
         return self._look(block) if self.inputs_look else self._see(block)
 
     def embed_pair(self, source: CellBlock | None, target: CellBlock | None) -> np.ndarray:
-        """(n, members * latent) float32, of unit length: of the inputs, the outputs, or both."""
+        """(n, members * common) float32, of unit length: of the inputs, the outputs, or both."""
         from scgx.models import _multivae_net as net
 
         look, seen = (source, target) if self.inputs_look else (target, source)
@@ -174,7 +175,8 @@ class Model:
             None if look is None else self._cells(look.x, self._view(look, 0), 0),
             None if seen is None else self._cells(seen.x, self._view(seen, 1), 1),
         )
-        units = [z / z.norm(dim=1, keepdim=True).clamp_min(1e-12) for z in found]
+        common = [z[:, : self.config.common] for z in found]
+        units = [z / z.norm(dim=1, keepdim=True).clamp_min(1e-12) for z in common]
         made = np.hstack([unit.numpy() for unit in units]) / np.sqrt(len(units))
         return made.astype(np.float32)
 

@@ -231,3 +231,19 @@ def test_the_hash_seed_of_python_changes_no_byte_of_cnn_or_mlp():
     ]
     found = [run.communicate()[0] for run in runs]
     assert found[0] == found[1] and len(found[0]) == 64
+
+
+def test_peaks_are_foreseen_from_genes_around_them_by_cross_entropy(paired):
+    data = paired("rna", "atac")
+    model = fitted(data)
+    guess = model.predict(data.block(data.test))
+    assert guess.min() >= 0 and guess.max() <= 1
+    truth = data.y(data.test).toarray()
+    mean = data.y(data.train).toarray().mean(axis=0).clip(1e-3, 1 - 1e-3)
+
+    def entropy(p):
+        p = np.clip(p, 1e-3, 1 - 1e-3)
+        return -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean()
+
+    assert entropy(guess) < entropy(np.broadcast_to(mean, truth.shape))
+    assert correlation(truth, guess).mean() > 0.1
