@@ -93,6 +93,17 @@ def test_covariances_of_torch_are_those_of_numpy(cells: Path) -> None:
     np.testing.assert_allclose(total, rows.sum(axis=0), rtol=1e-10)
 
 
+@pytest.mark.torch
+def test_a_device_that_is_not_there_is_refused(
+    cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DataError, match="no usable cuda"):
+        fitted(cells, rank=3, device="cuda")
+
+
 def test_the_most_variable_features_are_taken_and_components_map_back(cells: Path) -> None:
     model = fitted(cells, rank=12, features=12).model
     rows = logs(cells)
