@@ -162,6 +162,11 @@ def loss_of(network: nn.Module, batch: Fed, device: torch.device) -> Tensor:
     return squared_error(network(state, codes, near), truth, batch.weight)
 
 
+def loss_for(modality: str, mean: np.ndarray, scale: np.ndarray) -> Loss:
+    """Cross-entropy for peaks, squared error for values."""
+    return cross_entropy(mean, scale) if modality == "atac" else loss_of
+
+
 def cross_entropy(mean: np.ndarray, scale: np.ndarray) -> Loss:
     """The loss of outputs that are open or not: deviations, taken as probabilities, against 0 and 1.
 

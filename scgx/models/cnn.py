@@ -119,9 +119,7 @@ class Model:
         prepared = Prepared(
             data, fixed.loadings, (state, codes), name=repr(config), seed=seed, near=near
         )
-        loss = net.loss_of
-        if data.outputs.modality == "atac":
-            loss = net.cross_entropy(fixed.loadings.mean, fixed.loadings.scale)
+        loss = net.loss_for(data.outputs.modality, fixed.loadings.mean, fixed.loadings.scale)
         mlp.train(network, loss, prepared, config, seed=seed, report=report)
         if fixed.bins:
             judged = prepared.batches(prepared.val, 512, seed=seed, epoch=0, shuffle=False)
