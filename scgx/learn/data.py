@@ -174,7 +174,9 @@ class TrainingData:
     ) -> Iterator[Batch]:
         """TrainingData of `size` rows; the next buffer is read while this one is used."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
-        buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
+        most = max(1, self._rows_at_once // size) * size  # whole batches: memory changes none
+        whole = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
+        buffers = (each[i : i + most] for each in whole for i in range(0, len(each), most))
         for chunk, x, y, weight in ahead(self._buffer(chunk) for chunk in buffers):
             for start in range(0, len(chunk), size):
                 part = slice(start, start + size)
@@ -195,6 +197,15 @@ class TrainingData:
     def _fits(self) -> bool:
         keys = {self.source.conversion.key, self.target.conversion.key}
         return sum(20 * self._cells.matrix(key).nnz for key in keys) <= self.memory // 3
+
+    @cached_property
+    def _rows_at_once(self) -> int:
+        """Rows whose values, all modalities of their matrix, take a sixteenth of the budget."""
+        if self._fits:
+            return BUFFER
+        keys = {self.source.conversion.key, self.target.conversion.key}
+        nnz = max(self._cells.matrix(key).nnz for key in keys) / max(self._cells.n_obs, 1)
+        return int(np.clip(self.memory / 16 / (8 * max(nnz, 1)), 256, BUFFER))
 
     @cached_property
     def _cache(self) -> dict[str, sparse.csr_array]:
@@ -234,6 +245,11 @@ class TrainingData:
     ) -> sparse.csr_array:
         if cached is not None:
             return cached[rows]
+        most = self._rows_at_once
+        if len(rows) > most:  # of other modalities in the same rows little is held at a time
+            pieces = (rows[i : i + most] for i in range(0, len(rows), most))
+            parts = [self._fetch(side, piece, None) for piece in pieces]
+            return sparse.csr_array(sparse.vstack(parts, format="csr"))
         block = self._raw(side, rows)
         if self.na is not None:
             block = _without_nan(block)
