@@ -1,6 +1,8 @@
 """The command line that this process runs, for the history of what it writes."""
 
+import contextlib
 import shlex
+from collections.abc import Iterator, Sequence
 
 _argv: list[str] = []
 
@@ -18,3 +20,14 @@ def command_line() -> str:
 def hide(secret: str, shown: str) -> None:
     """Put something else in the place of a word that must not be recorded (a password)."""
     _argv[:] = [word.replace(secret, shown) for word in _argv]
+
+
+@contextlib.contextmanager
+def standing_for(argv: Sequence[str]) -> Iterator[None]:
+    """What is written within is recorded as made by another command line, which makes the same."""
+    before = list(_argv)
+    _argv[:] = argv
+    try:
+        yield
+    finally:
+        _argv[:] = before

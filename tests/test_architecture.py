@@ -49,6 +49,7 @@ HOMES = {
     "rich": ("progress.py", "cli.py"),
     "matplotlib": ("plots/",),
     "umap": ("learn/spaces.py",),
+    "optuna": ("learn/tune_study.py",),
     "sknetwork": ("metrics/_communities.py",),
     "safetensors": ("learn/artifact.py",),
     "platformdirs": ("datasets/",),
@@ -147,7 +148,8 @@ def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
         for line in [*project["dependencies"], *project["optional-dependencies"]["plot"],
                      *project["optional-dependencies"]["zarr"],
                      *project["optional-dependencies"]["census"],
-                     *project["optional-dependencies"]["umap"]]
+                     *project["optional-dependencies"]["umap"],
+                     *project["optional-dependencies"]["tune"]]
     }  # fmt: skip
     used = {
         target.split(".")[0]

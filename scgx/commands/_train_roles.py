@@ -146,6 +146,19 @@ class Roles:
         roles = train.Roles(start, to, self.units, names, weight, start_at, to_at)
         return train.fit(model, cells, roles, settings, seed=seed, report=report)
 
+    def words(self) -> list[str]:
+        """The same as words of a command line."""
+        found = []
+        given = self._options() | {"--covariate": (self.covariates, ())}
+        for option in sorted(given, key=("--from", *given).index):
+            value = given[option][0]
+            if isinstance(value, bool):
+                found += [option if value else option.replace("--", "--no-", 1)]
+            elif value is not None:
+                for one in value if isinstance(value, tuple) else (value,):
+                    found += [option, str(one)]
+        return found
+
     def _options(self) -> dict[str, tuple[object, tuple[str, ...]]]:
         """Every option that not all kinds take: what was given, and who takes it."""
         alone = ("modality",)

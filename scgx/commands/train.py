@@ -8,6 +8,7 @@ import typer
 
 from scgx import progress, registry
 from scgx.commands import _options as opt
+from scgx.commands import _role_options as role
 from scgx.commands._completion import models
 from scgx.commands._train_roles import Roles
 from scgx.h5ad import streams
@@ -22,83 +23,24 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODELS, autocompletion=models)],
     input: opt.InputArg = "-",
     output: opt.OutputOpt = "-",
-    source: Annotated[
-        str | None,
-        typer.Option("--from", help="modality to predict from", autocompletion=opt.MODALITIES),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--to", help="modality to predict", autocompletion=opt.MODALITIES)
-    ] = None,
+    source: role.SourceOpt = None,
+    target: role.TargetOpt = None,
     label: opt.LabelOpt = None,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--condition",
-            metavar="COLUMN",
-            help="--label of a generator: a further column, repeatable",
-        ),
-    ] = None,
-    balance: Annotated[
-        bool | None,
-        typer.Option(
-            "--balance/--no-balance",
-            help="--label: every class weighs the same (default, but of generators)",
-        ),
-    ] = None,
-    min_cells_per_class: Annotated[
-        int | None,
-        typer.Option("--min-cells-per-class", metavar="N", min=1, help="--label: default 10"),
-    ] = None,
-    max_per_class: Annotated[
-        int | None,
-        typer.Option(
-            "--max-per-class", metavar="N", min=1, help="--label of an embedding: default 5000"
-        ),
-    ] = None,
-    label_map: Annotated[
-        Path | None,
-        typer.Option("--label-map", metavar="FILE", help="--label: fine<TAB>coarse, kept for use"),
-    ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features", metavar="N|marked|FILE", help="--label: learn from these features only"
-        ),
-    ] = None,
-    panel: Annotated[
-        Path | None,
-        typer.Option(
-            "--panel", metavar="FILE", help="--label: only the features of FILE (cells, or names)"
-        ),
-    ] = None,
-    augment: Annotated[
-        int | None,
-        typer.Option(
-            "--augment", metavar="N", min=0, help="--label: N shallower copies with fewer genes"
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a knob of the model")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="knobs as TOML")] = None,
-    covariate: Annotated[
-        list[str] | None,
-        typer.Option("--covariate", metavar="COLUMN", help="obs column, repeatable"),
-    ] = None,
-    control: Annotated[
-        str | None,
-        typer.Option("--control", metavar="VALUE", help="--label of perturbations: who has none"),
-    ] = None,
-    targets: Annotated[
-        Path | None, typer.Option("--targets", metavar="FILE", help="fit these features only")
-    ] = None,
-    units: Annotated[
-        str | None,
-        typer.Option("--units", help="units of genes: log1p-cp10k (default) or log1p-counts"),
-    ] = None,
-    na: Annotated[
-        str | None, typer.Option("--na", metavar="mask|WEIGHT", help="weight of missing values")
-    ] = None,
+    condition: role.ConditionOpt = None,
+    balance: role.BalanceOpt = None,
+    min_cells_per_class: role.LeastOpt = None,
+    max_per_class: role.MostOpt = None,
+    label_map: role.LabelMapOpt = None,
+    features: role.FeaturesOpt = None,
+    panel: role.PanelOpt = None,
+    augment: role.AugmentOpt = None,
+    set_: role.SetOpt = None,
+    config: role.ConfigOpt = None,
+    covariate: role.CovariateOpt = None,
+    control: role.ControlOpt = None,
+    targets: role.TargetsOpt = None,
+    units: role.UnitsOpt = None,
+    na: role.NaOpt = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="passes over the data")
     ] = None,

@@ -77,7 +77,7 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
             bar("predict", len(rows)) as advance,
         ):
             for one, controls in plan.answered:
-                for block in _answers(model, cells, (alignment, groups), one, controls, found.name):
+                for block in answers(model, cells, (alignment, groups), one, controls, found.name):
                     append(block.x)
                     advance(len(block.x))
                     if block.spread is not None:
@@ -211,7 +211,7 @@ def _some(cells: Cells, rows: np.ndarray, groups: np.ndarray, most: int) -> np.n
     return np.sort(np.concatenate(kept))
 
 
-def _answers(
+def answers(
     model: Responds | Shifts,
     cells: Cells,
     seen: tuple[apply.Alignment, np.ndarray],
