@@ -182,7 +182,7 @@ def cross_entropy(mean: np.ndarray, scale: np.ndarray) -> Loss:
         near = None if batch.near is None else Near.of(batch.near, device)
         at, by, low, high = (each.to(device) for each in (means, scales, least, most))
         guess = at + by * network(state, codes, near)
-        guess = guess + (torch.clamp(guess, low, high) - guess).detach()
+        guess = torch.clamp(guess.detach(), low, high) + (guess - guess.detach())
         found = torch.log1p(-guess) + (truth * by + at > 0.5) * (guess.log() - torch.log1p(-guess))
         if batch.weight is None:
             return -found.mean() / entropy

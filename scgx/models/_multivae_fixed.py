@@ -33,6 +33,7 @@ LOOK_DEPTH, SEEN_DEPTH = 0.3, 0.5
 LIBRARY = Shrinkage(0.3, 3.0)
 PROFILE = Smooth(0.1, 100.0, 20, 400)
 ROWS_AT_ONCE = 4_096
+BYTES_PER_PAIR = 40  # of cells that kernels are held of
 
 
 class Ends(NamedTuple):
@@ -146,11 +147,12 @@ class Views(NamedTuple):
 def fit(data: TrainingData, config: Any, *, seed: int) -> tuple[Fixed, Views]:
     """Everything but the network; `data` has the looking side as inputs.
 
-    It is fitted on at most `config.cells` training rows; the others are seen as they will be at use.
+    It is fitted on at most `config.cells` training rows, fewer where memory is small; the others are seen as they will be at use.
     """
     some = data.train
-    if len(some) > config.cells:
-        draw = np.random.default_rng(seed).choice(len(some), config.cells, replace=False)
+    most = min(config.cells, int((data.memory / BYTES_PER_PAIR) ** 0.5))
+    if len(some) > most:
+        draw = np.random.default_rng(seed).choice(len(some), most, replace=False)
         some = data.train[np.sort(draw)]
     few = data.taught_by(some)
     fixed, held_out, seen = _fit(few, data, config, seed)

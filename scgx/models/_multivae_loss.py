@@ -11,6 +11,7 @@ state.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,9 +134,12 @@ def loss_of(network: nn.Module, fed: Fed, device: torch.device) -> Tensor:
     """The mean bound of the members, with all that is added to it."""
     assert isinstance(network, Network)
     losses = []
-    for member in network.members:
+    config = network.config
+    alone = replace(config, counts=0.0, peaks=0.0, both=0.0, contrast=0.0, divergence=0.0)
+    for i, member in enumerate(network.members):
         assert isinstance(member, Member)
-        losses.append(_Bound(member, network.config, fed, device).loss())
+        is_foreseer = i >= config.members
+        losses.append(_Bound(member, alone if is_foreseer else config, fed, device).loss())
     return torch.stack(losses).mean()
 
 
@@ -188,7 +192,8 @@ class _Bound:
         ):
             components, hidden = decoder(z, self.codes)
             if side.truth is None:
-                total = total + self.config.peaks * self._peaks(decoder, components, side)
+                if self.config.peaks:
+                    total = total + self.config.peaks * self._peaks(decoder, components, side)
                 continue
             total = total + self.config.values * self._values(decoder, components, side)
             if decoder.share is not None and side.counts is not None and self.config.counts:

@@ -140,7 +140,8 @@ class Network(nn.Module):
     def __init__(self, shape: Shape, config: Any, layout: Layout | None) -> None:
         super().__init__()
         self.shape, self.config = shape, config
-        self.members = nn.ModuleList(Member(shape, config, layout) for _ in range(config.members))
+        many = config.members + config.foreseers
+        self.members = nn.ModuleList(Member(shape, config, layout) for _ in range(many))
 
 
 class Start(NamedTuple):
@@ -191,11 +192,22 @@ class Cells(NamedTuple):
     rows: Rows | None
 
 
+def meet(network: Network) -> slice:
+    """The members in whose latent modalities meet."""
+    return slice(network.config.members)
+
+
+def answer(network: Network, side: int) -> slice:
+    """The members that answer for a side: for values those that learn nothing else, if there are."""
+    has_foreseers = network.config.foreseers > 0 and network.shape.fixed[side]
+    return slice(network.config.members, None) if has_foreseers else meet(network)
+
+
 @torch.no_grad()
-def places(network: Network, look: Cells | None, seen: Cells | None) -> list[Tensor]:
-    """The latent (n, latent) of each member, float64: the mean of the posterior."""
+def places(network: Network, which: slice, look: Cells | None, seen: Cells | None) -> list[Tensor]:
+    """The latent (n, latent) of some members, float64: the mean of the posterior."""
     found = []
-    for member in network.members:
+    for member in network.members[which]:
         assert isinstance(member, Member)
         first = None if look is None else member.look(torch.from_numpy(look.view), look.rows)
         second = None if seen is None else member.seen(torch.from_numpy(seen.view), seen.rows)
@@ -207,13 +219,14 @@ def places(network: Network, look: Cells | None, seen: Cells | None) -> list[Ten
 def decode(
     network: Network, z: list[Tensor], codes: np.ndarray, side: int, library: np.ndarray | None
 ) -> np.ndarray:
-    """What members say of the features of a side, on average: float32 (n, features).
+    """What members say of the features of a side, on average: float32 (n, features), from latents of
+    those that answer for it.
 
     Deviations; or, with the log library (n,), how likely features are open.
     """
     told = torch.from_numpy(codes)
     made = []
-    for member, own in zip(network.members, z, strict=True):
+    for member, own in zip(network.members[answer(network, side)], z, strict=True):
         assert isinstance(member, Member)
         decoder = member.to_look if side == 0 else member.to_seen
         made.append((decoder, decoder(own, told)[0]))

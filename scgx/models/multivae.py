@@ -48,7 +48,8 @@ class Config:
     common: int = knob(32, least=1)  # of these, the first so many are where modalities meet
     hidden: int = knob(512, least=1)  # units of a hidden layer
     dropout: float = knob(0.3, most=0.99)  # of hidden units
-    members: int = knob(2, least=1)  # autoencoders whose mean answers
+    members: int = knob(2, least=1)  # autoencoders in whose latents modalities meet
+    foreseers: int = knob(2)  # autoencoders that learn values alone, and answer for these
     encoder: Literal["evidence", "wide", "dilated"] = "evidence"  # what encoders see of a cell
     wide: int = knob(64, least=1)  # wide, dilated: units that see the features themselves
     channels: int = knob(8, least=1)  # dilated: of a convolution
@@ -172,6 +173,7 @@ class Model:
         look, seen = (source, target) if self.inputs_look else (target, source)
         found = net.places(
             self.network,
+            net.meet(self.network),
             None if look is None else self._cells(look.x, self._view(look, 0), 0),
             None if seen is None else self._cells(seen.x, self._view(seen, 1), 1),
         )
@@ -214,7 +216,8 @@ class Model:
         from scgx.models import _multivae_net as net
 
         fixed, cells = self.fixed, self._cells(x, view, 1 - side)
-        z = net.places(self.network, *((None, cells) if side == 0 else (cells, None)))
+        ends = (None, cells) if side == 0 else (cells, None)
+        z = net.places(self.network, net.answer(self.network, side), *ends)
         library = fixed.log_library(view) if side == 0 else None
         found = net.decode(self.network, z, codes, side, library)
         if library is None:

@@ -83,7 +83,7 @@ def test_the_two_places_of_a_cell_are_nearer_than_those_of_others(cells):
 @pytest.mark.parametrize(
     "knobs",
     [["encoder=wide"], ["encoder=dilated", "bin=5000000"], ["likelihood=poisson"],
-     ["combine=mixture", "divergence=0.01"], ["counts=0"]],
+     ["combine=mixture", "divergence=0.01"], ["counts=0", "foreseers=0"]],
 )  # fmt: skip
 def test_every_way_to_look_and_to_learn_predicts(cells, tmp_path, knobs):
     small = ["hidden=16", "latent=4", "members=1"]
