@@ -147,7 +147,8 @@ class Views(NamedTuple):
 def fit(data: TrainingData, config: Any, *, seed: int) -> tuple[Fixed, Views]:
     """Everything but the network; `data` has the looking side as inputs.
 
-    It is fitted on at most `config.cells` training rows, fewer where memory is small; the others are seen as they will be at use.
+    It is fitted on at most `config.cells` training rows, fewer where memory is small; the others are
+    seen as they will be at use.
     """
     some = data.train
     most = min(config.cells, int((data.memory / BYTES_PER_PAIR) ** 0.5))
