@@ -60,6 +60,11 @@ class Paired:
         present = np.ones(len(self.inputs), bool)
         return CellBlock(self.x(rows), self.obs.take(rows), self.totals(rows), present)
 
+    def turned(self) -> "Paired":
+        return self.but(
+            inputs=self.outputs, outputs=self.inputs, values=self.targets, targets=self.values
+        )
+
     def but(self, **changes: Any) -> "Paired":
         return replace(self, **changes)
 

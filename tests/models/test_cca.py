@@ -1,6 +1,7 @@
 """Canonical correlation on cells whose two sides share a hidden state; suites: tests/conformance."""
 
 import numpy as np
+import pytest
 from scipy import sparse
 
 from scgx.learn.block import CellBlock
@@ -90,3 +91,30 @@ def test_of_independent_views_nothing_is_shared():
     first, second = found.first(a), found.second(b)
     np.testing.assert_allclose(np.cov(first.T), np.eye(4), atol=0.01)
     np.testing.assert_allclose(np.diag(first.T @ second) / len(a), found.rho, atol=0.01)
+
+
+@pytest.mark.parametrize(("source", "target"), [("rna", "adt"), ("adt", "rna"), ("rna", "atac")])
+def test_any_pair_of_sides_meets_whichever_is_named_first(paired, source, target):
+    data = paired(source, target)
+    rows = np.concatenate([data.train, data.val])
+    data = data.but(train=rows, val=rows[:0])
+    model = Model.fit(data, SETTINGS, seed=0, report=Report())
+    one, other = data.x(data.test), data.y(data.test)
+    left = model.embed_pair(block(one, data), None)
+    right = model.embed_pair(None, block(other, data))
+    near = left @ right.T
+    assert (near > np.diag(near)[:, None]).mean() < 0.3
+    assert model.predict(block(one, data)).shape == other.shape
+    assert model.predict_back(block(other, data)).shape == one.shape
+
+
+def test_absent_features_of_the_seen_side_count_as_never_seen(paired):
+    data, model = fitted(paired)
+    _peaks, genes = two_sides(100, 5)
+    present = np.arange(60) % 5 > 0
+    known = sparse.csr_array(genes.multiply(present), dtype=np.float32)
+    whole = block(genes, data)
+    part = CellBlock(known, data.obs, np.ones(100), present)
+    blind = CellBlock(known, data.obs, np.ones(100), np.ones(60, bool))
+    full, masked, zeros = (model.embed_pair(None, each) for each in (whole, part, blind))
+    assert (full * masked).sum(axis=1).mean() > (full * zeros).sum(axis=1).mean()
