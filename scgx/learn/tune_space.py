@@ -112,8 +112,10 @@ def parse(text: str, kind: type, name: str, *, labels: bool) -> Space:
     if not said:
         raise InputError("names no knob", fix="knob = [1, 2], or { low, high }", file=name)
     wholes = {row[0] for row in config.describe(kind) if row[1] == "int"}
-    space = {key.replace("-", "_"): _dimension(key, value, wholes) for key, value in said.items()}
     try:
+        space = {
+            key.replace("-", "_"): _dimension(key, value, wholes) for key, value in said.items()
+        }
         for key, dimension in space.items():
             for value in dimension.points():
                 config.build(kind, words_of({key: value}), None, {})

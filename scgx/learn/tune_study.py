@@ -10,9 +10,7 @@ one that was not. This is the one file that knows Optuna.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,13 +19,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from scgx.errors import DataError, InputError, MachineError
+from scgx.learn.tune_locks import JournalLock, claimed, forget, held, is_at, others_at
 from scgx.learn.tune_space import Choices, Range, Space, Value
 from scgx.progress import Report
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
 NAME = "scgx"
 STARTUP = 5  # trials at random before the sampler learns from them
-WORKERS = 4_096
 Sampler = Literal["tpe", "random", "grid"]
 
 
@@ -123,12 +121,32 @@ class Study:
             words = (error.strerror or str(error)).lower()
             raise MachineError(f"cannot be made: {words}", file=str(folder)) from None
         with contextlib.ExitStack() as stack:
-            with _held(folder / LOCK):
-                worker = stack.enter_context(_claimed(folder))
-                study = _study(optuna, folder / JOURNAL, plan)
-                made = cls(folder, plan, optuna, study, worker)
+            with held(folder / LOCK):
+                worker = stack.enter_context(claimed(folder))
+                made = cls(folder, plan, optuna, _study(optuna, folder / JOURNAL, plan), worker)
+                if made._is_bare():
+                    (folder / JOURNAL).unlink()
+                    made = cls(folder, plan, optuna, _study(optuna, folder / JOURNAL, plan), worker)
                 made._begin(defaults)
-            yield made
+            try:
+                yield made
+            finally:
+                made._leave()
+
+    def _is_bare(self) -> bool:
+        """Has no trial come to an end, and is nobody else here who could be at one?"""
+        if others_at(self.folder, self.worker):
+            return False
+        self._reap()
+        return all(row.state in ("waiting", "interrupted") for row in self.rows())
+
+    def _leave(self) -> None:
+        """Leave no folder behind where nothing is in it that would be lost."""
+        with held(self.folder / LOCK):
+            if self._is_bare():
+                for name in (JOURNAL, "journal.lock", LOCK):
+                    (self.folder / name).unlink(missing_ok=True)
+                forget(self.folder)
 
     def _begin(self, defaults: Mapping[str, Value] | None) -> None:
         """Say what is to be tried before the sampler is asked."""
@@ -156,7 +174,7 @@ class Study:
     def ask(self, *, prunes: bool, emitted: bool = False) -> Trial | None:
         """The next trial, or None where there are as many as were asked for."""
         optuna = self._optuna
-        with _held(self.folder / LOCK):
+        with held(self.folder / LOCK):
             self._reap()
             rows = self.rows()
             begun = [row for row in rows if row.state not in ("waiting", "interrupted")]
@@ -251,7 +269,7 @@ class Study:
             if "emitted" in one.user_attrs:
                 continue
             is_own = worker in (None, str(self.worker))
-            if is_own or not _is_held(_worker(self.folder, int(worker))):
+            if is_own or not is_at(self.folder, int(worker)):
                 whole = one.params.keys() == self.plan.space.keys()
                 fixed = one.system_attrs.get("fixed_params", {})
                 self.interrupt(one.number, one.params if whole else fixed)
@@ -275,7 +293,11 @@ def _study(optuna: Any, journal: Path, plan: Plan) -> Any:
 
     _mend(journal)
     try:
-        lock = _Lock(journal.with_name("journal.lock"))
+        if journal.exists():
+            with open(journal, encoding="utf-8") as lines:
+                for line in lines:
+                    json.loads(line)
+        lock = JournalLock(journal.with_name("journal.lock"))
         storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=lock))  # type: ignore[arg-type]
         names = optuna.get_all_study_names(storage)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -295,23 +317,6 @@ def _study(optuna: Any, journal: Path, plan: Plan) -> Any:
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=3),
         load_if_exists=True,
     )
-
-
-class _Lock:
-    """As Optuna wants a lock; its own outlives a process that is killed, by half a minute."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._descriptor = path, -1
-
-    def acquire(self) -> bool:
-        """Wait for it."""
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Give it back."""
-        os.close(self._descriptor)
 
 
 def _mend(journal: Path) -> None:
@@ -345,51 +350,3 @@ def _difference(told: str, about: Mapping[str, object]) -> str:
                 return f"{key} {str(before[key])[:40]}, not {str(now)[:40]}"
             return f"its {key} differs"
     return "it says more"
-
-
-def _worker(folder: Path, number: int) -> Path:
-    return folder / f"worker-{number}"
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[int]:
-    """The smallest number of a worker that nobody has, for as long as the block lasts."""
-    for number in range(WORKERS):
-        descriptor = os.open(_worker(folder, number), os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        try:
-            yield number
-        finally:
-            os.close(descriptor)
-        return
-    raise MachineError(f"{WORKERS:,} processes work on this search", file=str(folder))
-
-
-def _is_held(path: Path) -> bool:
-    """Does a living process hold this lock?"""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """One process at a time; the lock is free when its holder is gone, however it went."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
