@@ -198,9 +198,8 @@ def meet(network: Network) -> slice:
 
 
 def answer(network: Network, side: int) -> slice:
-    """The members that answer for a side: for values those that learn nothing else, if there are."""
-    has_foreseers = network.config.foreseers > 0 and network.shape.fixed[side]
-    return slice(network.config.members, None) if has_foreseers else meet(network)
+    """The members that answer for a side: all of them for values, those that learn peaks for peaks."""
+    return slice(None) if network.shape.fixed[side] else meet(network)
 
 
 @torch.no_grad()
