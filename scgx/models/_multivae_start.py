@@ -19,6 +19,7 @@ from scgx.progress import Report
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 JUDGED = 20_000_000  # values that choose the share, at most
+BYTES_JUDGED = 200  # of memory, for each of them
 FIRST_SIZE = 0.3  # root mean square of the first axes of peaks
 
 Answers = Callable[[int, sparse.csr_array, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -116,7 +117,7 @@ def shares(
     codes = fixed.covariates.codes(data.obs)
     for side, (truth, source) in enumerate(((data.x, data.y), (data.y, data.x))):
         width = len(data.outputs if side else data.inputs)
-        n = min(max(100, JUDGED // width), len(data.val))
+        n = min(max(100, min(JUDGED, data.memory // BYTES_JUDGED) // width), len(data.val))
         some = np.unique(np.linspace(0, len(data.val) - 1, n).astype(int))
         rows = data.val[some]
         view = (views.look if side else views.seen)[len(data.train) + some]
