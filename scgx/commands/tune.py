@@ -104,16 +104,15 @@ def tune(
     the output. Test rows are never read: score the output on them, beside a model of defaults. The
     search is kept in a folder beside the output, and the same command goes on with it, after
     Ctrl-C as after a crash, in as many processes at once as there are, on any machines that share
-    the folder; a larger --trials adds trials. --emit commands prints the trials as commands for
-    parallel or sbatch --array, and --collect reads back what they made. A space is TOML:
+    the folder; a larger --trials adds trials. --emit commands prints a train command per trial, for
+    sh, parallel or sbatch --array, and the same with --collect in its place judges what they made. A space is TOML:
     lr = { low = 1e-4, high = 1e-2, log = true } or hidden = [64, 128]. Trials are stopped by the
     validation loss of the model, so leave what changes that loss itself out of it, or --no-prune.
 
     Example:
     scgx tune logistic --print-space
     scgx tune logistic split.h5ad --label cell_type --trials 4 -o types.scgx
-    scgx tune ridge split.h5ad --from atac --to rna --trials 3 --emit commands -o r.scgx | sh
-    scgx tune ridge split.h5ad --from atac --to rna --trials 3 --collect -o r.scgx
+    scgx tune ridge split.h5ad --from atac --to rna --emit commands -o r.scgx > trials.sh
     """
     roles = Roles(
         source, target, units, targets, na, label, control, tuple(covariate or ()),
