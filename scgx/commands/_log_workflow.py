@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from scgx.errors import DataError
 
 Record = Mapping[str, Any]
+STDIN = "stdin"  # what a record, and a source, call it
 
 
 class Step(NamedTuple):
@@ -43,7 +44,7 @@ def pipelines(records: Sequence[Record]) -> list[list[Record]]:
     """Records in a row, each of which read what the one before it had written to stdout."""
     found: list[list[Record]] = []
     for record in records:
-        if found and "stdin" in inputs_of(record) and not output_of(str(found[-1][-1]["command"])):
+        if found and STDIN in inputs_of(record) and not output_of(str(found[-1][-1]["command"])):
             found[-1].append(record)
         else:
             found.append([record])
@@ -82,8 +83,9 @@ def steps(records: Sequence[Record], name: str) -> list[Step]:
         if not made[i]:
             wanting.append(i)
     named = [bool(output_of(str(line[-1]["command"]))) for line in lines]
-    last = str(lines[-1][-1]["command"]).split()[1:2]
-    made[-1] = made[-1] or ("result.scgx" if last in (["train"], ["tune"]) else "result.h5ad")
+    verb = str(lines[-1][-1]["command"]).split()[1:2]
+    result = f"result.{'scgx' if verb in (['train'], ['tune']) else 'h5ad'}"
+    made[-1] = made[-1] or (result if name == STDIN else os.path.basename(name))
     for i in wanting[:-1] if wanting[-1:] == [len(lines) - 1] else wanting:
         made[i] = f"step-{i + 1}.h5ad"
     if twice := next((output for output in made if made.count(output) > 1), None):
@@ -105,7 +107,7 @@ def _step(line: list[Record], made: list[str], i: int, *, is_redirected: bool) -
         raise DataError("a command of its history has a line break in a word", fix="--as sh")
     words = [os.path.normpath(word) for command in commands for word in shlex.split(command)]
     read = [*_read(line), *(word for word in words if word in made)]
-    if i and "stdin" in inputs_of(line[0]):
+    if i and STDIN in inputs_of(line[0]):
         commands = (f"{commands[0]} < {shlex.quote(made[i - 1])}", *commands[1:])
         read.append(made[i - 1])
     return Step(
@@ -118,7 +120,7 @@ def _read(line: Sequence[Record]) -> list[str]:
     found = []
     for record in line:
         words = shlex.split(str(record["command"]))
-        found += [name for name in inputs_of(record) if name != "stdin"]
+        found += [name for name in inputs_of(record) if name != STDIN]
         found += [word for word in words[2:] if word.endswith(".scgx") and "=" not in word]
     own = output_of(str(line[-1]["command"]))
     return [name for name in map(os.path.normpath, found) if name != own]

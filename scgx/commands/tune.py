@@ -105,9 +105,11 @@ def tune(
     search is kept in a folder beside the output, and the same command goes on with it, after
     Ctrl-C as after a crash, in as many processes at once as there are, on any machines that share
     the folder; a larger --trials adds trials. --emit commands prints a train command per trial, for
-    sh, parallel or sbatch --array, and the same with --collect in its place judges what they made. A space is TOML:
-    lr = { low = 1e-4, high = 1e-2, log = true } or hidden = [64, 128]. Trials are stopped by the
-    validation loss of the model, so leave what changes that loss itself out of it, or --no-prune.
+    sh, parallel or sbatch --array, and the same with --collect in its place judges what they made.
+
+    A space is TOML: lr = { low = 1e-4, high = 1e-2, log = true } or hidden = [64, 128]. Trials are
+    stopped by the validation loss of the model: leave what changes that loss itself out of the
+    space, or say --no-prune.
 
     Example:
     scgx tune logistic --print-space

@@ -40,11 +40,12 @@ def search(
     _history(top, points, metric, direction)
     _importance(beside, importance)
     leading = list(importance) or list(points[0].knobs if points else {})
-    for axis, knob in zip(below, (leading + [None, None])[:2]):
+    for axis, knob in zip(below, [*leading, None, None][:2]):
         if knob is None:
             axis.set_axis_off()
         else:
-            _along(axis, points, knob, metric)
+            _along(axis, [p for p in points if p.value is not None], knob, metric)
+            axis.set_ylim(top.get_ylim())
     save(figure, path, kind)
 
 
@@ -80,9 +81,8 @@ def _importance(axis: Axes, importance: Mapping[str, float]) -> None:
 
 
 def _along(axis: Axes, points: Sequence[Point], knob: str, metric: str) -> None:
-    done = [p for p in points if p.value is not None and knob in p.knobs]
-    raw = [p.knobs[knob] for p in done]
-    values = np.array([p.value for p in done], dtype=float)
+    raw = [p.knobs[knob] for p in points]
+    values = np.array([p.value for p in points], dtype=float)
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in raw)
     if numeric:
         axis.plot(raw, values, "o", color="#7fa8cf", markersize=5)

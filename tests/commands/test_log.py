@@ -85,9 +85,14 @@ def test_a_pipe_is_one_step_and_what_went_to_stdout_has_the_name_that_was_read(m
 
 
 def test_files_that_no_step_makes_are_needed() -> None:
-    [step] = workflow.steps([record("scgx split a.h5ad --by donor", "a.h5ad")], "x")
+    [step] = workflow.steps([record("scgx split a.h5ad --by donor", "a.h5ad")], "stdin")
     assert step.inputs == ("a.h5ad",) and step.output == "result.h5ad"
     assert step.line == "scgx split a.h5ad --by donor > result.h5ad"
+
+
+def test_a_last_step_that_wrote_to_stdout_has_the_name_of_the_file() -> None:
+    records = [record("scgx fetch a"), record("scgx train ridge d.h5ad", "d.h5ad")]
+    assert [step.output for step in workflow.steps(records, "x/m.scgx")] == ["d.h5ad", "m.scgx"]
 
 
 def test_two_parents_on_stdout_get_their_names_in_order() -> None:
