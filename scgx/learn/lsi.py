@@ -88,9 +88,17 @@ def unit_rows(x: sparse.csr_array, weight: np.ndarray) -> sparse.csr_array:
 
 
 def truncated_svd(
-    x: sparse.csr_array, rank: int, *, centre: np.ndarray, seed: int, iterations: int = 5
+    x: sparse.csr_array,
+    rank: int,
+    *,
+    centre: np.ndarray,
+    seed: int,
+    iterations: int = 5,
+    group: np.ndarray | None = None,
 ) -> Svd:
     """The `rank` leading singular triples of x - centre, at most min(shape) of them, float32.
+
+    `centre` is (columns,); with `group` int64 (rows,) it is (groups, columns), one for each group.
 
     The sign is fixed (the largest entry of an axis is positive), so that components of two fits
     compare.
@@ -101,11 +109,18 @@ def truncated_svd(
     backward = sparse.csr_array(forward.T)
     centre = centre.astype(np.float32)
 
+    centre = np.atleast_2d(centre)
+    group = np.zeros(x.shape[0], np.int64) if group is None else group
+    ones = np.ones(len(group), np.float32)
+    member = sparse.csr_array(
+        (ones, (group, np.arange(len(group)))), shape=(len(centre), len(group))
+    )
+
     def times(v: np.ndarray) -> np.ndarray:
-        return forward @ v - centre @ v
+        return forward @ v - (centre @ v)[group]
 
     def transposed_times(u: np.ndarray) -> np.ndarray:
-        return backward @ u - np.outer(centre, u.sum(axis=0))
+        return backward @ u - centre.T @ (member @ u)
 
     start = np.random.default_rng(seed).standard_normal((x.shape[1], width), dtype=np.float32)
     basis = np.linalg.qr(times(start))[0]

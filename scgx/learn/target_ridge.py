@@ -21,8 +21,8 @@ from scgx.cells.perturbations import Perturbation
 from scgx.learn.response_data import Means
 
 OWN = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-COMMON = (10.0, 30.0, 100.0, 300.0)
 PLACED = (1.0, 30.0, 1000.0, 1e5)
+JUDGES = 500
 _FREE = 1e-9  # the penalty of a level of a stratum: none but for what keeps it solvable
 
 
@@ -113,20 +113,35 @@ def left_out(
 def choose(rows: np.ndarray, means: Means, design: Design) -> Penalties:
     """The penalties with which conditions are best told from all others, weighted by cells.
 
-    A common change is a difference from the controls, whose noise left-out conditions share: so it
-    is never believed without reserve, nor given up.
+    That of the common change is the number of controls, which halves it: it is a difference from
+    them, and left-out conditions, which are compared with the same controls, cannot judge it.
     """
+    means = _most_responding(means)
     perturbed = means.condition > 0
-    common = COMMON if design.common else (_FREE,)
+    common = controls_of(means) if design.common else _FREE
     placed = PLACED if design.width else (_FREE,)
     best, least = Penalties(OWN[0]), np.inf
-    for own, shared, place in itertools.product(OWN, common, placed):
-        tried = Penalties(own, shared, place)
+    for own, place in itertools.product(OWN, placed):
+        tried = Penalties(own, common, place)
         errors = left_out(rows, means, design, tried, codes=means.condition)[perturbed]
         loss = float((means.n[perturbed, None] * errors**2).sum())
         if loss < least * (1 - 1e-9):
             best, least = tried, loss
     return best
+
+
+def controls_of(means: Means) -> float:
+    """Control cells of a stratum, on average, at least one."""
+    own = means.condition == 0
+    return max(1.0, float(means.n[own].mean())) if own.any() else 1.0
+
+
+def _most_responding(means: Means) -> Means:
+    """The same of the genes whose means vary most: penalties are chosen by at most so many."""
+    if means.mean.shape[1] <= JUDGES:
+        return means
+    kept = np.sort(np.argsort(-means.mean.var(axis=0), kind="stable")[:JUDGES])
+    return means._replace(mean=means.mean[:, kept], variance=means.variance[:, kept])
 
 
 def _inverse(

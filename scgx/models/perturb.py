@@ -1,8 +1,9 @@
 """A transformer of perturbations: what happens to every gene of a cell when some are perturbed.
 
 Two parts add up. A ridge on targets in closed form (scgx.learn.target_ridge) knows what targets do that
-were seen, what all perturbations have in common, and what the places of genes tell of targets that were
-not. The transformer learns what this leaves, condition by condition as if that condition had been left
+were seen and what all perturbations have in common; for targets that were not seen, what goes with a
+gene among cells of one condition is a guess of what follows it, and screens say how much it is worth.
+The transformer learns what this leaves, condition by condition as if that condition had been left
 out, so that it learns what is missing for new ones and not what is already known; held-out conditions
 say what share of it is believed. A target that is no gene of the file and was never perturbed is
 refused, unless `unseen=mean` asks for the mean change.
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
+from scipy import sparse
 
 from scgx.cells.perturbations import Perturbation
 from scgx.errors import UsageError
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
-from scgx.learn.lsi import column_mean, truncated_svd
+from scgx.learn.lsi import truncated_svd
 from scgx.learn.model import Response
 from scgx.learn.response_data import ResponseData
 from scgx.learn.target_ridge import Design
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 RESPONDS = {"rna"}
 FROM: set[str] = set()
 TO: set[str] = set()
+LEAST = 3  # validation conditions without which the network is not believed
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Config:
 
     base: Literal["ridge", "none"] = "ridge"  # none: the transformer alone
     unseen: Literal["refuse", "mean"] = "refuse"  # of a target that nothing is known of
-    places: int = knob(16, least=0)  # components of coexpression that place a gene; 0: none
+    places: int = knob(48, least=0)  # components of coexpression that place a gene; 0: none
     genes: int = knob(5000, least=1)  # the network sees so many, those that vary most
     dim: int = knob(64, least=8)  # width of tokens
     latents: int = knob(16, least=1)  # what a cell is read into
@@ -100,12 +103,12 @@ class Model:
             )
         symbols = data.symbols
         places = _places(data, config.places, seed)
-        told = _targets_places(data, symbols, places)
+        row = {name: i for i, name in enumerate(symbols)}
         base, lesson, judge = items.base_of(
-            data, told, places.shape[1], alone=config.base == "none"
+            data, items.Followers(places, row), alone=config.base == "none"
         )
         signal, of_noise = items.noise(data)
-        columns = _columns(data, signal, told, symbols, config.genes)
+        columns = _columns(data, signal, symbols, config.genes)
         fixed = _Fixed(
             columns, symbols, _spread(data)[columns],
             np.sqrt(np.maximum(signal + of_noise, 1e-8))[columns].astype(np.float32),
@@ -120,8 +123,10 @@ class Model:
             cells=config.cells, compare=config.energy > 0,
         )  # fmt: skip
         report.say(
-            f"perturb: {len(base.design.targets):,} targets, {len(told):,} of them genes;"
-            f" {len(source.train):,} changes train, {len(source.val):,} validate"
+            f"perturb: {len(base.design.targets):,} targets,"
+            f" {len(set(base.design.targets) & set(row)):,} of them genes, what goes with them is"
+            f" believed to {base.followers.trust:.0%}; {len(source.train):,} changes train,"
+            f" {len(source.val):,} validate"
         )
         share = 0.0
         if len(source.train) > 1:
@@ -139,7 +144,8 @@ class Model:
         design = self.base.design
         told = {
             "symbols": self.fixed.symbols, "targets": design.targets, "strata": design.strata,
-            "placed": bool(design.places),
+            "placed": bool(design.places), "own": self.base.followers.own,
+            "trust": self.base.followers.trust,
         }  # fmt: skip
         return {
             "network.safetensors": pack_arrays(weights(self.network)),
@@ -155,12 +161,14 @@ class Model:
         told = json.loads(members["targets.json"])
         changes = arrays.pop("ridge")
         fixed = _Fixed(symbols=told["symbols"], **arrays)
-        places = dict(zip(fixed.symbols, fixed.places)) if told["placed"] else {}
-        width = fixed.places.shape[1] if places else 0
+        row = {name: i for i, name in enumerate(fixed.symbols)}
+        followers = items.Followers(fixed.places, row, float(told["own"]), float(told["trust"]))
+        places = items.placed(followers) if told["placed"] else {}
         design = Design(
-            tuple(told["targets"]), int(told["strata"]), common=True, places=places, width=width
-        )
-        base = items.Base(design, changes)
+            tuple(told["targets"]), int(told["strata"]), common=True, places=places,
+            width=items.width_of(places),
+        )  # fmt: skip
+        base = items.Base(design, changes, followers)
         network = cls._network(config, base, fixed, seed=0)
         load(network, unpack_arrays(members["network.safetensors"]))
         return cls(base, fixed, network, config)
@@ -216,49 +224,51 @@ class Model:
         return net.changes(self.network, x[:, columns], words, controls.present[columns])
 
     def _share(self, source: items.Source, weight: np.ndarray, seed: int) -> float:
-        """What share of its changes explains validation conditions best, 0 to 1; 0 without any."""
+        """What share of its changes explains validation conditions best, less a standard error.
+
+        The error is by jackknife over conditions; of fewer than three nothing is believed.
+        """
         from scgx.models import _perturb_net as net
 
-        both = [0.0, 0.0]
         scale = weight / self.fixed.changes**2
+        found = []
         for batch in source.batches(source.val, 1, seed=seed, epoch=0, shuffle=False):
             present = np.ones(batch.x.shape[2], bool)
             made = net.changes(self.network, batch.x[0], batch.words, present).mean(axis=(0, 1))
-            both[0] += float((scale * made * batch.change[0]).sum())
-            both[1] += float((scale * made * made).sum())
-        return float(np.clip(both[0] / max(both[1], 1e-12), 0, 1))
+            found.append([(scale * made * batch.change[0]).sum(), (scale * made**2).sum()])
+        if len(found) < LEAST:
+            return 0.0
+        each = np.array(found, dtype=np.float64)
+        rest = each.sum(axis=0) - each
+        left_out = rest[:, 0] / np.maximum(rest[:, 1], 1e-12)
+        error = np.sqrt((len(each) - 1) * left_out.var())
+        share = each[:, 0].sum() / max(each[:, 1].sum(), 1e-12)
+        return float(np.clip(share - error, 0, 1))
 
 
 def _places(data: ResponseData, rank: int, seed: int) -> np.ndarray:
-    """Genes by their coexpression in training cells, float32 (genes, k), of variance 1 in all."""
+    """Factors of the covariance of genes among training cells of one condition, float32 (genes, k).
+
+    Between conditions genes go together because they follow the same targets; within one, because one
+    follows the other.
+    """
     if not rank:
         return np.zeros((len(data.features), 0), np.float32)
     rows = data.train[:: max(1, len(data.train) // 20_000)]
+    told = data.told
+    key = told.screen.codes[rows] * (len(told.strata.levels) + 1) + told.groups[rows]
+    _known, group = np.unique(key, return_inverse=True)
     x = data.x(rows)
-    svd = truncated_svd(x, rank, centre=column_mean(x), seed=seed)
-    placed = svd.axes * svd.values
-    return np.ascontiguousarray(placed / max(float(placed.std()), 1e-9), dtype=np.float32)
+    n = np.bincount(group)
+    member = sparse.csr_array(
+        (1 / n[group], (group, np.arange(len(rows)))), shape=(len(n), len(rows))
+    )
+    centre = (member @ x).toarray()
+    svd = truncated_svd(x, rank, centre=centre, seed=seed, group=group)
+    return np.ascontiguousarray(svd.axes * svd.values / np.sqrt(len(rows)), dtype=np.float32)
 
 
-def _targets_places(
-    data: ResponseData, symbols: list[str], places: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Places of all genes by symbol, where two or more targets of training are genes; else none."""
-    if not places.shape[1]:
-        return {}
-    row = {name: i for i, name in enumerate(symbols)}
-    codes = np.unique(data.told.screen.codes[data.train])
-    targets = {t for code in codes if code > 0 for t in data.told.conditions[code].targets}
-    return {name: places[i] for name, i in row.items()} if len(targets & set(row)) >= 2 else {}
-
-
-def _columns(
-    data: ResponseData,
-    signal: np.ndarray,
-    told: Mapping[str, object],
-    symbols: list[str],
-    most: int,
-) -> np.ndarray:
+def _columns(data: ResponseData, signal: np.ndarray, symbols: list[str], most: int) -> np.ndarray:
     """Genes that the network sees: those that respond most, and all that are targets."""
     if len(signal) <= most:
         return np.arange(len(signal))

@@ -62,7 +62,7 @@ def test_an_unseen_target_is_expected_to_do_what_all_do() -> None:
     _levels, made = solve(rows, means, design, choose(rows, means, design))
     unseen = design.rows([parse("Z")], [0])[0] @ made
     assert np.corrcoef(unseen, shared)[0, 1] > 0.99
-    assert 0.5 < np.linalg.norm(unseen) / np.linalg.norm(shared) < 1.1
+    assert 0.2 < np.linalg.norm(unseen) / np.linalg.norm(shared) < 1.1
 
 
 def test_places_of_genes_answer_for_targets_never_seen() -> None:
