@@ -26,6 +26,8 @@ COLUMNS = (
     "perturbation", "condition", "perturbation_name", "genetic_perturbation_id", "gene_target",
     "target_gene", "gene", "guide_identity", "guide_id", "treatment",
 )  # fmt: skip
+STRATA = ("cell_type", "cell_line", "donor", "donor_id", "batch", "gem_group")
+"""Columns in which a control is to agree with a perturbed cell, where nobody says which."""
 _NO_TARGET = re.compile(
     r"(?:(?:control|ctrl|ctl|neg[-_ ]?(?:ctrl|control)|negative[-_ ]?control|non[-_ ]?target(?:ing)?"
     r"|safe[-_ ]?target(?:ing)?|scrambled?|(?:probe)?ntc)(?:[-_ ]?\d+)*(?:[-_]\w*)?"

@@ -12,13 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scgx.cells.perturbations import Screen
+from scgx.cells.perturbations import STRATA, Screen
 from scgx.errors import DataError
 from scgx.h5ad.frame import Frame
 from scgx.registry import suggest
-
-COLUMNS = ("cell_type", "cell_line", "donor", "donor_id", "batch", "gem_group")
-"""Looked for where none is named; each is used if every level of it has controls."""
 
 
 class Strata(NamedTuple):
@@ -56,7 +53,7 @@ def detect(obs: Frame, screen: Screen, rows: np.ndarray) -> tuple[str, ...]:
     control = screen.control[rows]
     perturbed = screen.codes[rows] > 0
     found = []
-    for column in COLUMNS:
+    for column in STRATA:
         if column not in obs or column == screen.column:
             continue
         words = obs.strings(column)[rows]

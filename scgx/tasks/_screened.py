@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scgx.cells.perturbations import (
+    STRATA,
     Perturbation,
     Screen,
     familiarity,
@@ -30,7 +31,6 @@ from scgx.tasks._request import Request
 Array = np.ndarray
 
 FEWEST = 2  # controls of a stratum that test, so that there are two halves
-LIKELY = ("cell_type", "cell_line", "donor", "donor_id", "batch", "gem_group")
 SEEN, ELSEWHERE = "seen", "seen_in_another_stratum"
 
 
@@ -179,7 +179,7 @@ def _strata(ask: Request, screen: Screen, notes: list[str]) -> Strata:
     if not columns:
         notes += [
             f"controls of {len(levels):,} levels of {one} are pooled (--covariate {one}: within)"
-            for one in LIKELY
+            for one in STRATA
             if one in obs and one != screen.column
             for levels in (set(obs.strings(one).tolist()) - {None},)
             if len(levels) > 1
