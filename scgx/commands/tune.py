@@ -171,9 +171,9 @@ def tune(
         *(word for one in set_ or [] for word in ("--set", one)),
         *(["--config", str(config)] if config else []),
         *(["--device", device] if device != "auto" else []),
-        *(["--memory", memory] if memory else []),
         *(["--seed", str(seed)] if seed else []),
     ]
+    bounds = ["--memory", memory] if memory and emit else []
     with ExitStack() as stack:
         src = stack.enter_context(streams.source(input))
         dst = None if emit or worker is not None else stack.enter_context(streams.sink(output))
@@ -188,7 +188,14 @@ def tune(
         with open_cells(src.path, name=src.name, memory=budget) as cells:
             judge = objective.Judge(cells, goal, seed, control)
             common = search.Search(
-                train=["scgx", "train", model, input if worker is None else worker, *given],
+                train=[
+                    "scgx",
+                    "train",
+                    model,
+                    input if worker is None else worker,
+                    *given,
+                    *bounds,
+                ],
                 settings=settings,
                 fit=lambda told, report: roles.fit(model, cells, told, seed=seed, report=report),
                 judge=judge,
@@ -218,6 +225,7 @@ def tune(
                         *("tune", model, str(src.path), *given, "--study", str(folder)),
                         *("--trials", str(trials), "--metric", goal, "--sampler", sampler),
                         *("--prune" if prune else "--no-prune", "--worker", input),
+                        *("--memory", str(budget)),
                         *(["--space", str(space)] if space else []),
                         *(["--threads", str(threads)] if threads else []),
                         *(["--tmpdir", tmpdir] if tmpdir else []),
