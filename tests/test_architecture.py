@@ -267,7 +267,13 @@ def loaded_by(arguments: list[str]) -> tuple[int, list[str]]:
 
 
 # what comes before the name of a file that is not there
-WORDS = {"filter-chrom": ["X"], "train": ["mean"], "tune": ["mean"], "score": ["-"], "embed": ["pca"]}
+WORDS = {
+    "filter-chrom": ["X"],
+    "train": ["mean"],
+    "tune": ["mean"],
+    "score": ["-"],
+    "embed": ["pca"],
+}
 
 
 def test_help_loads_nothing_heavy() -> None:

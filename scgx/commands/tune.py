@@ -37,7 +37,7 @@ def tune(
     metric: Annotated[
         str | None,
         typer.Option(
-            "--metric", help="on validation rows: f1-macro, pearson-per-feature, loss, ..."
+            "--metric", help="on validation rows: nll, f1-macro, pearson-per-feature, ..."
         ),
     ] = None,
     sampler: Annotated[

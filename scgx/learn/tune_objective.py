@@ -26,7 +26,7 @@ from scgx.registry import suggest
 
 LOSS = "loss"
 METRICS: Mapping[str, tuple[str, ...]] = {
-    "labels": ("f1-macro", "accuracy", "balanced-accuracy", "nll", "brier", LOSS),
+    "labels": ("nll", "brier", "f1-macro", "accuracy", "balanced-accuracy", LOSS),
     "modality": ("pearson-per-feature", "mse", LOSS),
     "response": ("pearson-delta", LOSS),
     "generation": (LOSS,),

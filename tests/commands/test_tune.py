@@ -44,7 +44,8 @@ def board(output: Path) -> list[dict[str, Any]]:
 
 def searched(cells: Path, output: Path, **options: Any) -> list[dict[str, Any]]:
     """Trials of logistic, in this process."""
-    given = {"trials": 5, "space": cells.parent / "space.toml"} | LABELS | options
+    given = {"trials": 5, "space": cells.parent / "space.toml", "metric": "f1-macro"}
+    given |= LABELS | options
     scgx.tune("logistic", str(cells), str(output), table=output.with_suffix(".tsv"), **given)
     return board(output)
 
@@ -113,6 +114,7 @@ def test_the_same_command_goes_on_and_ends_as_if_uninterrupted(cells: Path, tmp_
 def begun(cells: Path, output: Path, *more: str) -> subprocess.Popen[bytes]:
     """A long search in a process of its own, once a trial of it has come to an end."""
     words = ["tune", "logistic", str(cells), "--label", "cell_type", "--trials", "400", *more]
+    words += ["--metric", "f1-macro"]
     process = subprocess.Popen(
         command(*words, "--space", str(cells.parent / "space.toml"), "-o", str(output)),
         env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -168,7 +170,7 @@ def test_emitted_commands_make_the_models_that_collect_reads_back(
     cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = str(tmp_path / "a.scgx")
-    given = {"trials": 3, "space": cells.parent / "space.toml"} | LABELS
+    given = {"trials": 3, "space": cells.parent / "space.toml", "metric": "f1-macro"} | LABELS
     scgx.tune("logistic", str(cells), output, emit="commands", **given)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(line.startswith("scgx train logistic ") for line in lines)
