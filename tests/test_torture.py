@@ -74,6 +74,12 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     zygote.close()
 
 
+def _said(out: bytes) -> bytes:
+    """What we wrote: HDF5 itself prints a line when h5py is interrupted while it is imported."""
+    lines = out.splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(b"Failed to find converter"))
+
+
 def kill_often(bench: Bench, name: str, times: int) -> None:
     draw = random.Random(name)
     states = []
@@ -85,7 +91,7 @@ def kill_often(bench: Bench, name: str, times: int) -> None:
         states.append(state)
         assert state in ("old", "new"), (delay, ended)
         assert ended.code in ((0,) if state == "new" else ()) + CODES[name], (delay, ended)
-        assert ended.err == "" and ended.out == b"", (delay, ended)
+        assert ended.err == "" and _said(ended.out) == b"", (delay, ended)
         if name != "KILL":
             assert leftovers(bench.folder) == [], delay
     assert "old" in states

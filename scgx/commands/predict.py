@@ -66,7 +66,7 @@ def predict(
 
     Example:
     scgx predict ridge.scgx split.h5ad | scgx score split.h5ad -
-    scgx predict additive.scgx controls.h5ad --perturb GATA1 --perturb CEBPA+KLF1 -o response.h5ad
+    scgx train additive screen.h5ad -q | scgx predict - screen.h5ad > responses.h5ad
     """
     from scgx.errors import UsageError
     from scgx.learn.threads import limit

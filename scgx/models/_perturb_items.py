@@ -29,6 +29,7 @@ from scgx.learn.target_ridge import (
 
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
 OWN, PLACED = 10.0, 1e5  # penalties with which shares are compared, before they are chosen
+TOKENS, LEAST = 4_000_000, 32  # genes of cells that an epoch shows, and the least items it has
 FIRST = 1 << 20  # the epoch of the draws for validation: no epoch of training
 
 
@@ -272,7 +273,7 @@ def _fresh(conditions: Sequence[Perturbation]) -> np.ndarray:
 
 
 class Source:
-    """Items of both parts for the torch loop; rows below `len(train)` train, the rest validate."""
+    """Items of both parts for the torch loop: where they are many, an epoch shows some of them."""
 
     def __init__(
         self,
@@ -288,16 +289,17 @@ class Source:
         self._data, self._columns, self._cells, self._compare = data, columns, cells, compare
         self._words = words
         self._all = Lesson(*(np.concatenate(both) for both in zip(*lessons)))
-        n = len(lessons[0].n)
-        self.train = np.arange(n)
-        self.val = np.arange(n, len(self._all.n))
+        self._taught = len(lessons[0].n)
+        most = max(LEAST, TOKENS // (cells * len(columns)))
+        self.train = np.arange(min(self._taught, most))
+        self.val = np.arange(self._taught, self._taught + min(len(lessons[1].n), most))
 
     def batches(
         self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
     ) -> Iterator[Batch]:
-        """Items in batches, with controls drawn for this epoch."""
+        """Items in batches, with controls drawn for this epoch; in training so many of all items."""
         rng = np.random.default_rng([seed, epoch if shuffle else FIRST])
-        order = rng.permutation(rows) if shuffle else rows
+        order = rng.permutation(self._taught)[: len(rows)] if shuffle else rows
         for start in range(0, len(order), size):
             yield self._batch(order[start : start + size], rng)
 

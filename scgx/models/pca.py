@@ -32,9 +32,7 @@ class Config:
 
     rank: int = knob(50, least=1)  # components
     features: int = 2_000  # the most variable on training rows; 0 takes all that vary
-    scale: Literal["none", "unit", "z"] = (
-        "none"  # unit: rows of length 1; z: features of deviation 1
-    )
+    scale: Literal["none", "unit", "z"] = "none"  # unit: rows of length 1; z: deviations of 1
     cosine: bool = False  # cells brought to length 1 in the end: distances are then angles
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where covariances are summed up; auto is cpu
 

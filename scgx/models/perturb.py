@@ -11,7 +11,7 @@ refused, unless `unseen=mean` asks for the mean change.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 RESPONDS = {"rna"}
 FROM: set[str] = set()
 TO: set[str] = set()
+AT_ONCE = 160_000  # genes of cells in a step at most: what a step holds in memory
 LEAST = 3  # validation conditions without which the network is not believed
 
 
@@ -131,7 +132,9 @@ class Model:
         share = 0.0
         if len(source.train) > 1:
             objective = net.Objective(weight.astype(np.float32), fixed.changes, config.energy)
-            train(network, objective, source, config, seed=seed, report=report)
+            at_once = max(1, AT_ONCE // (config.cells * len(columns)))
+            fitting = replace(config, batch_size=min(config.batch_size, at_once))
+            train(network, objective, source, fitting, seed=seed, report=report)
             share = 1.0 if config.base == "none" else model._share(source, weight, seed)
         report.say(f"perturb: {share:.0%} of what the network adds is believed")
         fixed = fixed._replace(share=np.array([share], np.float32))
@@ -254,7 +257,7 @@ def _places(data: ResponseData, rank: int, seed: int) -> np.ndarray:
     """
     if not rank:
         return np.zeros((len(data.features), 0), np.float32)
-    rows = data.train[:: max(1, len(data.train) // 20_000)]
+    rows = data.train[:: max(1, len(data.train) // 10_000)]
     told = data.told
     key = told.screen.codes[rows] * (len(told.strata.levels) + 1) + told.groups[rows]
     _known, group = np.unique(key, return_inverse=True)

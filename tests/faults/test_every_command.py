@@ -36,6 +36,7 @@ CALLS: dict[str, list[str]] = {
     "split": ["--by", "donor", "BAD", "-o", "OUT"],
     "transpose": ["BAD", "-o", "OUT"],
     "train": ["mean", "BAD", "--from", "atac", "--to", "rna", "-o", "OUT"],
+    "tune": ["ridge", "BAD", "--from", "atac", "--to", "rna", "--trials", "1", "-o", "OUT"],
 }
 ELSEWHERE = {"check", "fetch", "simulate"}  # has its own codes; read no cells
 
