@@ -11,6 +11,7 @@ is what the screen itself does.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -92,9 +93,12 @@ def parse(text: str) -> Perturbation:
     for word in _JOINED.split(text.strip()):
         name, mark, dose = word.partition("=")
         try:
-            parts.append((name.strip(), float(dose) if mark else 1.0))
+            amount = float(dose) if mark else 1.0
         except ValueError:
-            raise DataError(f"{word!r} has no number as its dose", fix="GENE=-1") from None
+            amount = math.nan
+        if not math.isfinite(amount):
+            raise DataError(f"{word!r} has no number as its dose", fix="GENE=-1")
+        parts.append((name.strip(), amount))
     return _made(parts)
 
 

@@ -40,7 +40,7 @@ class Effects:
     @classmethod
     def fit(cls, data: ResponseData) -> Self:
         """Means of training rows less the controls of the stratum; DataError where none compare."""
-        means = data.means(data.train)
+        means = data.trained
         control = np.zeros((len(data.told.strata.levels), means.mean.shape[1]))
         own = means.condition == 0
         control[means.stratum[own]] = means.mean[own]

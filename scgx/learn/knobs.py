@@ -41,16 +41,21 @@ def missing_weight(word: str | None) -> float | None:
     return weight
 
 
-def read_names(path: Path | None) -> tuple[str, ...]:
-    """One name a line, up to a tab if there is one; blank lines and lines with # are left out."""
-    if path is None:
-        return ()
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text; InputError where it is not there, or none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError("no such file", file=str(path)) from None
     except UnicodeDecodeError:
         raise InputError("is no text", fix="one name a line", file=str(path)) from None
+
+
+def read_names(path: Path | None) -> tuple[str, ...]:
+    """One name a line, up to a tab if there is one; blank lines and lines with # are left out."""
+    if path is None:
+        return ()
+    lines = read_lines(path)
     first = (line.split("\t")[0].strip() for line in lines if not line.startswith("#"))
     names = tuple(name for name in first if name)
     if not names:

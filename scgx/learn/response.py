@@ -26,6 +26,7 @@ from scgx.h5ad.writer import create
 from scgx.learn import apply
 from scgx.learn.artifact import Artifact, Screened
 from scgx.learn.block import CellBlock
+from scgx.learn.knobs import read_lines
 from scgx.learn.model import Responds, Response, Shifts
 from scgx.learn.parts import parts_of
 from scgx.learn.prediction import choose_rows, var_of
@@ -105,7 +106,7 @@ def read_wanted(path: Path) -> tuple[str, ...]:
     """Perturbations of a table: its column `perturbation` or `condition`, else its first; DataError
     where it is empty.
     """
-    lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+    lines = [line.split("\t") for line in read_lines(path) if line.strip()]
     if len(lines) < 2:
         raise DataError(
             "names no perturbation", fix="a header line, then one a line", file=str(path)

@@ -86,6 +86,11 @@ class ResponseData:
         """Values of these rows, CSR float32 (len(rows), genes)."""
         return self._held[rows] if self._held is not None else self._read(rows)
 
+    @cached_property
+    def trained(self) -> Means:
+        """The means of the training rows, summed once."""
+        return self.means(self.train)
+
     def means(self, rows: np.ndarray) -> Means:
         """Means and variances of every perturbation within every stratum, over some rows."""
         width = len(self.told.strata.levels)

@@ -135,7 +135,7 @@ def base_of(
     In training a condition is explained as if it had been left out. `alone`: there is no closed form,
     and all of the change is left. Without conditions that validate, one in five of training does.
     """
-    means = data.means(data.train)
+    means = data.trained
     conditions = data.told.conditions
     trained = [conditions[code] for code in means.condition]
     targets = tuple(sorted({target for one in trained for target in one.targets}))
@@ -338,7 +338,7 @@ class Source:
 
 def noise(data: ResponseData) -> tuple[np.ndarray, np.ndarray]:
     """Of every gene, over training conditions: variance of changes beyond noise, and of noise."""
-    means = data.means(data.train)
+    means = data.trained
     control = _controls(means, len(data.told.strata.levels))
     kept = (means.condition > 0) & np.isfinite(control[means.stratum, 0])
     change = means.mean[kept] - control[means.stratum[kept]]

@@ -8,13 +8,14 @@ place, and is refused. Ahlmann-Eltze et al., Nature Methods 2025 (their linear m
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from scgx.cells.perturbations import Perturbation
 from scgx.errors import DataError
 from scgx.learn.artifact import pack_arrays, unpack_arrays
+from scgx.learn.config import knob
 from scgx.learn.effects import Effects
 from scgx.learn.lsi import column_mean, truncated_svd
 from scgx.learn.response_data import ResponseData
@@ -29,9 +30,9 @@ TO: set[str] = set()
 class Config:
     """How genes are placed, and how much is believed."""
 
-    rank: int = 10  # components of the places of genes
+    rank: int = knob(10, least=1)  # components of the places of genes
     alpha: float = 0.1  # penalty of K
-    places: str = "conditions"  # conditions | cells: what genes are placed by
+    places: Literal["conditions", "cells"] = "conditions"  # what genes are placed by
 
 
 class Model:

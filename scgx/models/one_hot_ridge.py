@@ -39,7 +39,7 @@ class Model:
     @classmethod
     def fit(cls, data: ResponseData, config: Config, *, seed: int, report: Report) -> Self:
         """Least squares on the means of training rows, each weighted by its cells."""
-        means = data.means(data.train)
+        means = data.trained
         trained = [data.told.conditions[code] for code in means.condition]
         targets = tuple(sorted({target for one in trained for target in one.targets}))
         design = Design(targets, len(data.told.strata.levels))

@@ -283,6 +283,6 @@ def _columns(data: ResponseData, signal: np.ndarray, symbols: list[str], most: i
 
 def _spread(data: ResponseData) -> np.ndarray:
     """Deviation of every gene over training cells, float32 (genes,), at least a little."""
-    means = data.means(data.train)
+    means = data.trained
     within = np.average(means.variance, axis=0, weights=means.n)
     return np.sqrt(np.maximum(within, 1e-4)).astype(np.float32)

@@ -6,12 +6,11 @@ more than it should. Ahlmann-Eltze et al., Nature Methods 2025; Vinas Torne et a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from scgx.cells.perturbations import Perturbation
-from scgx.errors import UsageError
 from scgx.learn.effects import Effects
 from scgx.learn.response_data import ResponseData
 from scgx.progress import Report
@@ -25,11 +24,7 @@ TO: set[str] = set()
 class Config:
     """What is averaged."""
 
-    weights: str = "cells"  # cells | conditions: what counts alike, each cell or each perturbation
-
-    def __post_init__(self) -> None:
-        if self.weights not in ("cells", "conditions"):
-            raise UsageError(f"weights={self.weights!r} is not known", fix="cells or conditions")
+    weights: Literal["cells", "conditions"] = "cells"  # what counts alike
 
 
 class Model:

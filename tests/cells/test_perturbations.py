@@ -127,8 +127,9 @@ def test_doses_are_read_and_written() -> None:
     assert parse("STAT1=-1 + A") == Perturbation(("A", "STAT1"), (1.0, -1.0))
     assert parse("STAT1=-1+A").label == "A+STAT1=-1"
     assert parse("ctrl").label == "control"
-    with pytest.raises(DataError, match="no number"):
-        parse("STAT1=much")
+    for word in ("STAT1=much", "STAT1=nan", "STAT1="):
+        with pytest.raises(DataError, match="no number"):
+            parse(word)
 
 
 def test_novelty_is_named_as_gears_names_it() -> None:

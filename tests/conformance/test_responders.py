@@ -12,7 +12,8 @@ from support.tables import Table, read, rewrite
 
 import scgx
 from scgx import registry
-from scgx.errors import DataError, UsageError
+from scgx.errors import DataError, InputError, UsageError
+from scgx.h5ad.frame import categorical
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.units import units_of
 from scgx.learn import artifact
@@ -160,6 +161,9 @@ def test_a_table_names_what_is_asked(name, fitted, screen: Path, tmp_path: Path)
     assert set(by_id.obs.strings("perturbation")) == {words[0]}
     with pytest.raises(UsageError, match="same thing"):
         predict(fitted(name), screen, tmp_path / "b.h5ad", like=tmp_path / "t.tsv", perturb=["A"])
+    (tmp_path / "b.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="no text"):
+        predict(fitted(name), screen, tmp_path / "b.h5ad", like=tmp_path / "b.tsv")
     (tmp_path / "t.tsv").write_text("perturbation\n")
     with pytest.raises(DataError, match="names no perturbation"):
         predict(fitted(name), screen, tmp_path / "b.h5ad", like=tmp_path / "t.tsv")
@@ -220,3 +224,38 @@ def test_effects_that_add_up_are_found(name: str, tmp_path: Path) -> None:
         for label in np.unique(labels.astype(str))
     ]
     assert np.mean(found) > 0.9
+
+
+def test_controls_of_another_name_and_strata_are_taken_as_told(
+    screen: Path, tmp_path: Path
+) -> None:
+    cells = read(screen)
+    words = cells.obs.strings("perturbation")
+    renamed = categorical(["buffer" if word == "control" else word for word in words])
+    obs = cells.obs.without(["perturbation"]).with_column("agent", renamed)
+    rewrite(screen, tmp_path / "s.h5ad", lambda found: Table(found.X, obs, found.var))
+    with pytest.raises(DataError, match="--control"):
+        train("additive", tmp_path / "s.h5ad", tmp_path / "m.scgx", label="agent")
+    told = {"label": "agent", "control": "buffer", "covariate": ["batch"]}
+    train("additive", tmp_path / "s.h5ad", tmp_path / "m.scgx", **told)
+    response = artifact.read(tmp_path / "m.scgx").header.response
+    assert response is not None and response.covariates == ["batch"]
+    assert (
+        response.controls == ((words == "control") & (cells.obs.strings("split") == "train")).sum()
+    )
+    assert len(response.strata) == 2
+    with pytest.raises(UsageError, match="--control is of no use"):
+        train("logistic", tmp_path / "s.h5ad", tmp_path / "n.scgx", control="buffer")
+
+
+@pytest.mark.parametrize("places", ["conditions", "cells"])
+def test_linear_answers_targets_that_were_never_perturbed(
+    places: str, screen: Path, tmp_path: Path
+) -> None:
+    model = train("linear", screen, tmp_path / "m.scgx", set_=[f"places={places}", "rank=4"])
+    seen = artifact.read(model).header.response
+    assert seen is not None
+    gene = next(g for g in read(screen).var.strings("gene_name") if g not in seen.counts)
+    made = predict(model, screen, tmp_path / "p.h5ad", perturb=[gene])
+    moved = made.X - predict(model, screen, tmp_path / "q.h5ad", perturb=[*seen.counts][:1]).X
+    assert np.abs(moved).max() > 1e-3
