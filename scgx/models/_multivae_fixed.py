@@ -22,8 +22,7 @@ from scgx.learn.evidence import Evidence, Wanted, gather
 from scgx.learn.foresight import Foresight
 from scgx.learn.kernels import Budget, fit_dual, rbf
 from scgx.learn.loadings import Loadings
-from scgx.learn.residual import training_targets
-from scgx.learn.selection import fold_of, parts
+from scgx.learn.selection import parts
 from scgx.learn.target import limits
 from scgx.learn.traced import Smooth, Traced
 
@@ -182,12 +181,11 @@ def _fit(
     few: TrainingData, data: TrainingData, config: Any, seed: int
 ) -> tuple[Fixed, np.ndarray, np.ndarray]:
     """Fixed, held-out evidence and seen views of the rows it is fitted on."""
-    y, x = training_targets(few), few.x(few.train)
-    loadings = Loadings.fit(y, rank=config.components, power=POWER, seed=seed)
-    groups = None if few.groups is None else few.groups[few.train]
-    folds = fold_of(groups, len(few.train), seed=seed)
-    wanted = Wanted(config.shown, NEIGHBOURS, KINDS, IDF_POWER, 0.0, LOOK_DEPTH)
-    evidence, held_out = gather(few, loadings.components(y), folds, wanted, seed)
+    wanted = Wanted(
+        config.components, POWER, config.shown, NEIGHBOURS, KINDS, IDF_POWER, 0.0, LOOK_DEPTH
+    )
+    y, loadings, folds, evidence, held_out = gather(few, wanted, seed)
+    x = few.x(few.train)
     budget = Budget(few.memory, seed)
     curve, _held = Curve.fit(held_out, y, loadings, folds, Shrinkage(0.0, 0.0), budget)
     components = loadings.components(y)[:, : config.shown]

@@ -31,8 +31,8 @@ from scgx.learn.foresight import Foresight
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import column_mean
-from scgx.learn.residual import targets, training_targets
-from scgx.learn.selection import Judges, fold_of, judges
+from scgx.learn.residual import targets
+from scgx.learn.selection import Judges, judges
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
@@ -147,15 +147,7 @@ class Model:
         ends = data.inputs.modality, data.outputs.modality
         looks = LOOKS.index(ends[0]) <= LOOKS.index(ends[1])
         data = data if looks else data.turned()
-        y, x = training_targets(data), data.x(data.train)
-        loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
-        groups = None if data.groups is None else data.groups[data.train]
-        folds = fold_of(groups, len(data.train), seed=seed)
-        kept = Wanted(
-            config.seen, config.neighbours, config.kinds, config.idf_power, config.penalty,
-            config.depth,
-        )  # fmt: skip
-        evidence, held_out = gather(data, loadings.components(y), folds, kept, seed)
+        y, loadings, folds, evidence, held_out = gather(data, Wanted.of(config), seed)
         wanted = Shrinkage(config.gamma, config.second_penalty)
         budget = Budget(data.memory, seed)
         curve, curved = Curve.fit(held_out, y, loadings, folds, wanted, budget)
@@ -172,6 +164,7 @@ class Model:
         meeting = views.meet(config.dimensions, shrinkage)
         strongest = ", ".join(f"{rho:.2f}" for rho in meeting.rho[:5])
         report.say(f"{data.inputs.modality} looks; correlations {strongest} ...")
+        x = data.x(data.train)
         line = _Line.fit(_design(meeting, seen, second, y), x, config.back_penalty)
         values = {"looks": np.array([looks], np.uint8)}
         values["look_limits"] = limits(data.inputs.modality)

@@ -28,8 +28,8 @@ from scgx.learn.evidence import Evidence, Wanted, gather
 from scgx.learn.foresight import Foresight
 from scgx.learn.kernels import Budget
 from scgx.learn.loadings import Loadings
-from scgx.learn.residual import targets, training_targets
-from scgx.learn.selection import fold_of, judges, mean_correlation
+from scgx.learn.residual import targets
+from scgx.learn.selection import judges, mean_correlation
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
@@ -88,15 +88,7 @@ class Model:
         """Evidence held out by group, then both heads; data.val chooses the network's epoch."""
         from scgx.models import _stacked_net as net
 
-        y = training_targets(data)
-        loadings = Loadings.fit(y, rank=config.components, power=config.power, seed=seed)
-        groups = None if data.groups is None else data.groups[data.train]
-        folds = fold_of(groups, len(data.train), seed=seed)
-        kept = Wanted(
-            config.seen, config.neighbours, config.kinds, config.idf_power, config.penalty,
-            config.depth,
-        )  # fmt: skip
-        evidence, seen = gather(data, loadings.components(y), folds, kept, seed)
+        y, loadings, folds, evidence, seen = gather(data, Wanted.of(config), seed)
         wanted = Shrinkage(config.gamma, config.second_penalty)
         budget = Budget(data.memory, seed)
         curve, held_out = Curve.fit(seen, y, loadings, folds, wanted, budget)
