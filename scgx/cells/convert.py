@@ -5,7 +5,7 @@ part of any sum, mean or frequency.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,10 +15,11 @@ from scgx.cells import normalize
 from scgx.cells.normalize import Array, Matrix
 from scgx.cells.recipe import Step, raw_columns, unit_of
 from scgx.errors import DataError
-from scgx.h5ad.aligned import Source, together
+from scgx.h5ad.aligned import Source, worked
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities, present
 from scgx.h5ad.fitted import Rows, rows_to_fit
+from scgx.h5ad.isotypes import marked
 from scgx.h5ad.measured import Measured, measured_of
 from scgx.h5ad.units import units_of
 from scgx.h5ad.writer import Writer
@@ -32,18 +33,25 @@ def with_weights(cells: Cells, step: Step, memory: int) -> tuple[Step, Rows]:
     rows = fit_on.rows if fit_on.train else None
     frequency = np.zeros(cells.n_var, dtype=np.int64)
     measured = measured_of(cells)
-    start = 0
-    for (block,) in together([_source(cells, step.source, rows)], memory):
-        here = fit_on.rows[start : start + block.shape[0]]
-        frequency += normalize.document_frequency(_known(block, here, measured))
-        start += len(here)
+    counted = partial(_frequency, fit_on.rows, measured)
+    for some in worked([_source(cells, step.source, rows)], memory, counted):
+        frequency += some
     asked = len(fit_on.rows) if measured is None else measured.cells(fit_on.rows)
     weights = normalize.idf(frequency, asked)
     return replace(step, weights=weights), fit_on
 
 
+def _frequency(
+    rows: Array, measured: Measured | None, start: int, blocks: tuple[Matrix, ...]
+) -> Array:
+    """In how many cells of a block each feature is."""
+    (block,) = blocks
+    here = rows[start : start + block.shape[0]]
+    return normalize.document_frequency(_known(block, here, measured))
+
+
 def write(cells: Cells, out: Writer, steps: Sequence[Step], memory: int) -> None:
-    """Write X, the counts that X held, and the weights of TF-IDF in var["idf"]."""
+    """Write X, the counts that X held; in var the weights of TF-IDF (`idf`) and isotype controls."""
     kinds = modalities(cells.var)
     masks = {step.modality: kinds == step.modality for step in steps}
     _write_matrix(cells, out, "X", steps, masks, memory)
@@ -51,11 +59,14 @@ def write(cells: Cells, out: Writer, steps: Sequence[Step], memory: int) -> None
     if keep:
         _write_matrix(cells, out, "layers/counts", keep, masks, memory)
     weighted = [step for step in steps if step.method == "tfidf"]
+    var = marked(cells.var)
     if weighted:
         idf = cells.var.numbers("idf") if "idf" in cells.var else np.full(cells.n_var, np.nan)
         for step in weighted:
             idf = np.where(masks[step.modality], step.weights, idf)
-        out.frame("var", cells.var.with_column("idf", idf))
+        var = (var or cells.var).with_column("idf", idf)
+    if var is not None:
+        out.frame("var", var)
 
 
 def units_after(cells: Cells, steps: Sequence[Step]) -> dict[str, dict[str, str]]:
@@ -95,23 +106,35 @@ def _write_matrix(
     kinds = [cells.matrix(step.source).dtype if step.copies else np.float32 for step in steps]
     dtype = np.result_type(*kinds, *([] if whole else [cells.matrix(base).dtype]))
     is_sparse = cells.matrix(base).kind != "dense"
-    measured = measured_of(cells)
-    start = 0
+    work = _Work(cells, tuple(keys), tuple(steps), masks, measured_of(cells), dtype)
     matrix = out.matrix(key, cells.n_var, dtype, is_sparse=is_sparse)
     with matrix as append, progress.bar(f"writing {key}", cells.n_obs) as advance:
-        for blocks in together([_source(cells, name) for name in keys], memory):
-            found = dict(zip(keys, blocks, strict=True))
-            block = found[base]
-            rows = slice(start, start + block.shape[0])
-            for step in steps:
-                mask = masks[step.modality]
-                source = _known(found[step.source], np.arange(start, rows.stop), measured)
-                convert = _method(cells, step, rows, mask, measured)
-                made = convert(normalize.part(source, mask))
-                block = normalize.splice(block, made, mask)
-            append(block.astype(dtype, copy=False))
+        for block in worked([_source(cells, name) for name in keys], memory, work):
+            append(block)
             advance(block.shape[0])
-            start = rows.stop
+
+
+@dataclass(frozen=True)
+class _Work:
+    """How a block of every source becomes one of the output; the first key is what stays."""
+
+    cells: Cells
+    keys: tuple[str, ...]
+    steps: tuple[Step, ...]
+    masks: Masks
+    measured: Measured | None
+    dtype: np.dtype
+
+    def __call__(self, start: int, blocks: tuple[Matrix, ...]) -> Matrix:
+        found = dict(zip(self.keys, blocks, strict=True))
+        block = blocks[0]
+        rows = slice(start, start + block.shape[0])
+        for step in self.steps:
+            mask = self.masks[step.modality]
+            source = _known(found[step.source], np.arange(start, rows.stop), self.measured)
+            convert = _method(self.cells, step, rows, mask, self.measured)
+            block = normalize.splice(block, convert(normalize.part(source, mask)), mask)
+        return block.astype(self.dtype, copy=False)
 
 
 def _known(block: Matrix, rows: Array, measured: Measured | None) -> Matrix:
@@ -133,7 +156,7 @@ def _method(
         count = int(mask.sum())
         if measured is None:
             return partial(normalize.clr, n_features=count)
-        panels = measured.mask[mask].sum(axis=0)[measured.codes[rows]]
+        panels = measured.panel(np.arange(rows.start, rows.stop), np.flatnonzero(mask))
         return partial(normalize.clr, n_features=panels)
     totals = cells.obs.numbers(step.totals)[rows] if step.totals else None
     if step.method == "tfidf":

@@ -16,7 +16,7 @@ from scgx.h5ad import history, writer
 from scgx.h5ad.frame import Categorical, Frame, categorical
 
 GENOME = "GRCh38"
-_JUDGED = 4096  # cells that the oracle is computed on
+JUDGED = 4096  # cells that the oracle is computed on
 
 
 def write(
@@ -26,20 +26,17 @@ def write(
 
     Raises `UsageError` where the size cannot carry the model (under 12 cells, 5 genes or 5 peaks).
     """
-    if cells < 12 or genes < 5 or peaks < 5:
-        raise UsageError("the demo needs at least 12 cells, 5 genes and 5 peaks")
-    if len(str(seed)) > 18 or seed < 0:
-        raise UsageError(f"--seed {seed} must be a whole number from 0 to 10^18")
+    check_size(cells, genes, peaks, seed)
     world = multiome.plan(cells, genes, peaks, seed)
     judged: list[multiome.Drawn] = []
     with writer.create(path) as out:
-        out.frame("obs", _obs(world))
+        out.frame("obs", obs_of(world))
         out.frame("var", _var(world))
         n_var = len(world.genes.ids) + len(world.peaks.ids)
         with out.matrix("X", n_var, np.float32) as append:
             for block in multiome.draw(world):
                 append(sparse.hstack([block.rna, block.atac], format="csr"))
-                if block.start < _JUDGED:
+                if block.start < JUDGED:
                     judged.append(block)
         _truth(out, world, multiome.oracle_r(world, judged))
         out.uns("scgx/genome", GENOME)
@@ -47,7 +44,16 @@ def write(
         history.sign(out, [], seed=seed, units=units, keep=keep_history)
 
 
-def _obs(world: multiome.World) -> Frame:
+def check_size(cells: int, genes: int, peaks: int, seed: int) -> None:
+    """UsageError where the size cannot carry the model, or the seed is no seed."""
+    if cells < 12 or genes < 5 or peaks < 5:
+        raise UsageError("the demo needs at least 12 cells, 5 genes and 5 peaks")
+    if len(str(seed)) > 18 or seed < 0:
+        raise UsageError(f"--seed {seed} must be a whole number from 0 to 10^18")
+
+
+def obs_of(world: multiome.World) -> Frame:
+    """The table of the cells: donor, batch, sex, age_group, cell_type."""
     donors, cells = world.donors, world.cells
     columns = {
         name: categorical(values[cells.donor])

@@ -95,11 +95,22 @@ def clr(block: Matrix, n_features: int | Array | None = None) -> Matrix:
     The form of Seurat and muon, which keeps zeros at zero. The mean runs over `n_features` (all
     columns, unless only some of them are antibodies), of which a cell may have its own number (n,).
     """
+    return clr_around(block, clr_centre(block, n_features))
+
+
+def clr_centre(block: Matrix, n_features: int | Array | None = None) -> Array:
+    """The mean of ln(1 + x) within each cell, float64 (n,), over `n_features` as `clr` has them."""
     _check_non_negative(block)
     logged = row_totals(_each(block, lambda values, _rows, _columns: np.log1p(values)))
     count = block.shape[1] if n_features is None else n_features
-    centre = np.exp(logged / np.maximum(np.asarray(count, dtype=np.float64), 1))
-    return _each(block, lambda values, rows, _columns: np.log1p(values / centre[rows]))
+    return logged / np.maximum(np.asarray(count, dtype=np.float64), 1)
+
+
+def clr_around(block: Matrix, centre: Array) -> Matrix:
+    """`clr` of some of the antibodies, whose centres (n,) `clr_centre` took from all of them."""
+    _check_non_negative(block)
+    size = np.exp(centre)
+    return _each(block, lambda values, rows, _columns: np.log1p(values / size[rows]))
 
 
 def linear_from_log1p(block: Matrix) -> Matrix:

@@ -100,12 +100,14 @@ def fetch(
     any set of the UCSC Cell Browser (ucsc:organoidreportcard/primary10X). `census` is a
     slice of the CELLxGENE Census (pip install 'scgx[census]'): --where says which cells, --genes
     which genes, chosen by who measured them before a count is read; varm["measured"] keeps who did.
+    `demo --modality adt` is the same cells with antibodies in place of peaks, as CITE-seq has them.
 
     Environment: SCGX_CACHE (folder of downloads), SCGX_CATALOG (a table of datasets of one's own),
     SCGX_BASE_URLS (mirrors: https://host=https://mirror), SCGX_STALL (30 s), SCGX_TRIES (5).
 
     Example:
     scgx fetch demo | scgx filter-chrom X > x.h5ad
+    scgx fetch demo --modality adt > cite.h5ad
     scgx fetch --list
     """
     from scgx.datasets import _catalog, _cellbrowser
@@ -162,9 +164,22 @@ def _draw(
     seed: int | None,
 ) -> None:
     """The demo, of the size asked for."""
-    from scgx.cells import fetched, multiome_h5ad
+    from scgx.cells import cite_h5ad, fetched, multiome_h5ad
     from scgx.datasets import demo
+    from scgx.h5ad.features import parse_modality
 
+    if how.modality and parse_modality(how.modality) == "adt":
+        if peaks is not None:
+            raise UsageError("--peaks goes with chromatin", fix="leave --modality adt out")
+        cite_h5ad.write(
+            path,
+            cells=cells or demo.CELLS,
+            genes=genes or demo.GENES,
+            peaks=demo.PEAKS,
+            seed=demo.SEED if seed is None else seed,
+            keep_history=how.keep_history,
+        )
+        return
     with streams.temporary(path.parent) as whole:
         multiome_h5ad.write(
             whole if how.modality else path,

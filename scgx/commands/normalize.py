@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from scgx import progress
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.commands._completion import words
 from scgx.errors import UsageError
@@ -37,6 +38,7 @@ def normalize(
     size_factors: FactorsOpt = None,
     memory: opt.MemoryOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     genome_10x: opt.Genome10xOpt = None,
     history: opt.HistoryOpt = True,
     quiet: opt.QuietOpt = False,
@@ -46,7 +48,8 @@ def normalize(
     Counts stay in layers["counts"]; features of other modalities stay as they are. log1p divides
     by obs["total_counts_MODALITY"] where an earlier command dropped features. tfidf learns its
     weights on the cells of obs["split"] == train, on all where there is no split. counts takes X
-    back to whole numbers, and refuses where they cannot be known.
+    back to whole numbers, and refuses where they cannot be known. Isotype controls among antibodies
+    are marked in var["isotype_control"], and stay in the mean of clr.
 
     Example:
     scgx fetch demo | scgx normalize > normal.h5ad
@@ -56,10 +59,16 @@ def normalize(
         raise UsageError(f"--size-factors is of no use to {method}", fix="--method log1p")
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
-    with streams.source(input) as src, streams.sink(output) as dst:
+    work.check(dask)
+    with (
+        streams.source(input) as src,
+        streams.sink(output) as dst,
+        work.opened(dask, tmpdir=streams.tmpdir()),
+    ):
         from scgx.cells import convert, recipe
         from scgx.h5ad.fitted import record
         from scgx.h5ad.history import sign
+        from scgx.h5ad.isotypes import CONTROL, isotype_controls
         from scgx.h5ad.reader import open_cells
         from scgx.h5ad.writer import create
 
@@ -80,6 +89,10 @@ def normalize(
                 for name, text in fits.items():
                     out.uns(f"scgx/fitted/X/{name}", text)
                 sign(out, [cells], units=convert.units_after(cells, steps), keep=history)
+            if any(step.modality == "adt" for step in steps):
+                controls = int(isotype_controls(cells.var).sum())
+                if controls:
+                    progress.say(f"{controls} isotype controls are marked in var[{CONTROL!r}]")
             for step in steps:
                 by = f", per obs[{step.totals!r}]" if step.totals else ""
                 progress.say(f"X of {step.modality} is {step.made}, from {step.source}{by}")

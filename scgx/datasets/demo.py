@@ -12,7 +12,8 @@ CELLS, GENES, PEAKS, SEED = 1200, 300, 1500, 0
 DATASET = Dataset(
     name="demo",
     kind="multiome",
-    content="1,200 cells x (300 genes + 1,500 peaks), drawn: 6 donors, 3 batches, 5 cell types",
+    content="1,200 cells x (300 genes + 1,500 peaks), drawn: 6 donors, 3 batches, 5 cell types; "
+    "--modality adt: genes + 30 antibodies",
     recipe="demo",
     genome="GRCh38",
     units="counts",

@@ -59,6 +59,10 @@ class Measured:
         parts = (block.data[kept], block.indices[kept], before[block.indptr])
         return sparse.csr_array(parts, shape=block.shape)
 
+    def panel(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """How many of these features were measured in each of these cells, int64 (n,)."""
+        return self.mask[columns].sum(axis=0)[self.codes[rows]]
+
     def cells(self, rows: np.ndarray | None = None) -> np.ndarray:
         """How many of the cells `rows` (all by default) measured each feature, int64 (n_var,)."""
         codes = self.codes if rows is None else self.codes[rows]

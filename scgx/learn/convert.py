@@ -18,6 +18,7 @@ from scgx.cells import normalize as norm
 from scgx.errors import DataError, UsageError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, modalities, parse_place
+from scgx.h5ad.measured import measured_of
 from scgx.h5ad.units import units_of
 
 CANONICAL = {"atac": "binary", "rna": "log1p-cp10k", "activity": "log1p-cp10k", "adt": "clr"}
@@ -64,7 +65,9 @@ _CHANGES: dict[tuple[str, str], Change] = {
     ("binary", "log1p-counts"): _logged,
     ("log1p-counts", "counts"): lambda block, totals: norm.counts_from_log1p(block),
     ("binary", "counts"): _same,
-    ("counts", "clr"): lambda block, totals: norm.clr(block),
+    ("counts", "clr"): lambda block, centres: (
+        norm.clr(block) if centres is None else norm.clr_around(block, centres)
+    ),
     **{
         (have, "binary"): lambda block, totals: norm.binary(block)
         for have in ("counts", "log1p-cp10k", "log1p-counts", "tfidf", "scaled-counts")
@@ -150,6 +153,28 @@ def totals_of(cells: Cells, modality: str) -> np.ndarray | None:
     """obs["total_counts_<modality>"], written when features were dropped; float64 (n,) or None."""
     name = f"total_counts_{modality}"
     return cells.obs.numbers(name) if name in cells.obs else None
+
+
+def clr_centres(cells: Cells, conversion: Conversion, some: np.ndarray) -> np.ndarray | None:
+    """Mean ln(1 + x) over all antibodies of each cell, float64 (n_obs,), for CLR of counts of columns
+    `some`; None where those are all there are, and so know it themselves.
+    """
+    if (conversion.have, conversion.want) != ("counts", "clr") or conversion.key.startswith(
+        "obsm/"
+    ):
+        return None
+    columns, measured = columns_of(cells, conversion.modality), measured_of(cells)
+    if len(columns) == len(some) and measured is None:
+        return None
+    centres = np.zeros(cells.n_obs)
+    for block in cells.blocks(conversion.key, columns=columns):
+        rows = np.arange(block.start, block.start + block.X.shape[0])
+        values, panel = block.X, np.full(len(rows), len(columns))
+        if measured is not None:
+            values = measured.clear(values, rows, columns)
+            panel = measured.panel(rows, columns)
+        centres[rows] = norm.clr_centre(values, panel)
+    return centres
 
 
 def check_role(

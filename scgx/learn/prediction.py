@@ -14,6 +14,7 @@ from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import WORDS
 from scgx.h5ad.frame import Frame, categorical
+from scgx.h5ad.isotypes import marked
 from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import Writer, create
 from scgx.learn import two_sided
@@ -144,7 +145,7 @@ def var_of(table: Table, kept: np.ndarray) -> Frame:
         frame = frame.with_column("strand", categorical(pick(list(table.strand))))
     if table.gene_name:
         frame = frame.with_column("gene_name", categorical(pick(list(table.gene_name))))
-    return frame
+    return marked(frame) or frame
 
 
 def _describe(out: Writer, cells: Cells, found: Artifact, kept: np.ndarray) -> None:

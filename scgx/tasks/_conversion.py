@@ -30,6 +30,7 @@ class Reading(NamedTuple):
     """Where the truth is read and what is done to it; `depth`: it needs the totals of cells.
 
     `linear` gives what the totals are sums of; `recorded`: a recorded total would do as well.
+    `centred`: not totals are needed but means of ln(1 + x) over all features of the modality.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Reading(NamedTuple):
     depth: bool = False
     linear: Callable[[Values], Values] = as_counts
     recorded: bool = True
+    centred: bool = False
 
 
 def units_of_guesses(
@@ -90,7 +92,9 @@ def reading(truth: Cells, modality: str, units: str, layer: str | None) -> Readi
             fix=f"scgx normalize --method {method} makes a truth in {units}",
             file=truth.name,
         )
-    if own in ("log1p-counts", "scaled-counts") and made.depth:
+    if made.depth and own in (
+        ("log1p-counts",) if made.centred else ("log1p-counts", "scaled-counts")
+    ):
         linear = normalize.counts_from_log1p if own == "log1p-counts" else as_counts
         convert = made.convert
         return made._replace(
@@ -109,20 +113,22 @@ def from_counts(units: str) -> Reading | None:
         "log1p-counts": (_log1p, "ln(1 + counts)", False),
         "counts": (as_they_are, "counts", False),
         "binary": (_presence, "1 where a value is above zero", False),
+        "clr": (normalize.clr_around, "ln(1 + counts / exp(mean ln(1 + counts)))", True),
     }
     if units not in makers:
         return None
     convert, recipe, depth = makers[units]
-    return Reading("", convert, units, recipe, depth)
+    return Reading("", convert, units, recipe, depth, centred=units == "clr")
 
 
 def totals(cells: Cells, how: Reading, rows: Array, modality: str) -> Array:
-    """Counts per cell of a modality, float64 (rows,): the recorded column, else the row sums.
+    """Counts per cell of a modality, float64 (rows,): the recorded column, else the row sums; or the
+    centres of its CLR.
 
     The recorded one is what the cell had before features were dropped. `rows` in any order.
     """
     column = f"total_counts_{modality}"
-    if how.recorded and column in cells.obs:
+    if how.recorded and not how.centred and column in cells.obs:
         values = cells.obs.numbers(column)[rows]
         if np.isfinite(values).all():
             return values
@@ -133,7 +139,12 @@ def totals(cells: Cells, how: Reading, rows: Array, modality: str) -> Array:
     for block in cells.blocks(how.key, rows=ordered, columns=columns):
         part = slice(block.start, block.start + block.X.shape[0])
         values = block.X if measured is None else measured.clear(block.X, ordered[part], columns)
-        sums[part] = normalize.row_totals(how.linear(values))
+        values = how.linear(values)
+        if how.centred:
+            panel = None if measured is None else measured.panel(ordered[part], columns)
+            sums[part] = normalize.clr_centre(values, panel)
+        else:
+            sums[part] = normalize.row_totals(values)
     return sums[place]
 
 

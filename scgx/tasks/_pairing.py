@@ -9,6 +9,7 @@ import numpy as np
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities
+from scgx.h5ad.isotypes import isotype_controls
 from scgx.h5ad.names import hash_names
 
 Array = np.ndarray
@@ -93,8 +94,13 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
     if left_out:
         notes.append(f"{left_out:,} test cells share a name with a trained cell and are left out")
     columns, kind = _features(truth, guesses, modality)
-    shared = truth.var_names[columns]
     every = int(np.count_nonzero(modalities(truth.var) == kind))
+    if kind == "adt":
+        columns, controls = _without_controls(truth, columns)
+        every -= controls
+        if controls:
+            notes.append(f"{controls:,} isotype controls bind nothing and are not scored")
+    shared = truth.var_names[columns]
     if len(columns) < every:
         notes.append(f"{len(columns):,} of {every:,} {kind} features are in every guess")
     names = truth.obs_names[wanted]
@@ -192,6 +198,15 @@ def _features(truth: Cells, guesses: Sequence[Cells], modality: str | None) -> t
         raise DataError(f"no {chosen} feature is in every guess", fix=f"there is {found[0]}")
     order = np.argsort(truth.var_names[columns].astype(str), kind="stable")
     return columns[order], chosen
+
+
+def _without_controls(truth: Cells, columns: Array) -> tuple[Array, int]:
+    """The columns that are no isotype controls, and how many controls the truth has."""
+    controls = isotype_controls(truth.var)
+    kept = columns[~controls[columns]]
+    if not len(kept):
+        raise DataError("only isotype controls are in every guess", fix="predict other antibodies")
+    return kept, int(controls.sum())
 
 
 _TAKEN = ("truth", "replicate")  # columns of their own, in tables and JSON

@@ -85,7 +85,7 @@ def replicate(
 class Counts(NamedTuple):
     """Counts of some scored cells: CSR over the whole modality, and their recorded totals.
 
-    `scale`: what a cell is divided by, per its total.
+    `scale`: what a cell is divided by, per its total. `panel`: features measured in each cell.
     """
 
     matrix: sparse.csr_array
@@ -93,6 +93,7 @@ class Counts(NamedTuple):
     scored: Array
     chosen: Array
     scale: Array
+    panel: Array
 
 
 def counts_of(
@@ -128,7 +129,10 @@ def counts_of(
         totals = np.where(np.isfinite(recorded), np.maximum(recorded, totals), totals)
     place = {int(column): i for i, column in enumerate(order)}
     scored = np.array([place[int(column)] for column in columns])
-    return Counts(matrix, totals, scored, chosen, np.ones(len(chosen)))
+    panel = np.full(len(chosen), len(order))
+    if measured is not None:
+        panel = measured.panel(rows[chosen], order)
+    return Counts(matrix, totals, scored, chosen, np.ones(len(chosen)), panel)
 
 
 def stored_scale(truth: Cells, key: str, counts: Counts, pairing: Pairing) -> Array:
@@ -166,6 +170,8 @@ def _half(counts: Counts, data: Array, unseen: Array, reading: Reading) -> Held:
     whole = counts.matrix
     half = sparse.csr_array((data, whole.indices, whole.indptr), shape=whole.shape)
     totals = (np.asarray(half.sum(axis=1)).ravel() + unseen) * counts.scale
+    if reading.centred:
+        totals = normalize.clr_centre(half, counts.panel)
     made = sparse.csr_array(reading.convert(half, totals.astype(np.float64)))
     return Held(sparse.csc_array(made)[:, counts.scored])
 

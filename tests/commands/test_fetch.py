@@ -147,7 +147,8 @@ REFUSED = {
     "--from-file twice": (["fetch", "pbmc3k", "--from-file", "a", "--from-file", "b"], 2),
     "--from-file that is absent": (["fetch", "pbmc3k", "--from-file", "absent.h5ad"], 3),
     "a demo of nothing": (["fetch", "demo", "--cells", "3"], 2),
-    "a modality that is not there": (["fetch", "demo", "--modality", "adt"], 4),
+    "a modality that is not there": (["fetch", "demo", "--modality", "activity"], 4),
+    "peaks of antibodies": (["fetch", "demo", "--modality", "adt", "--peaks", "50"], 2),
     "--json alone": (["fetch", "demo", "--json"], 2),
 }
 
