@@ -14,6 +14,7 @@ from types import ModuleType
 from scgx.errors import UsageError
 
 _ROOT = Path(__file__).parent
+ROOM = 90  # characters of what there is, in the one line of an error
 
 
 def names(kind: str) -> list[str]:
@@ -31,8 +32,15 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """`did you mean 'cnn'?` where something is near, else what there is."""
+    """`did you mean 'cnn'?` where something is near, else what there is, as far as a line has room."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"
-    return "there is " + ", ".join(known) if known else "there is none"
+    if not known:
+        return "there is none"
+    shown = known[:1]
+    for each in known[1:]:
+        if len(", ".join([*shown, each])) > ROOM:
+            return f"there is {', '.join(shown)}, {len(known) - len(shown):,} more"
+        shown.append(each)
+    return "there is " + ", ".join(shown)

@@ -73,8 +73,11 @@ def check(plan: network.Plan, units: str) -> None:
     for name, value in (("controls", plan.controls), ("dropout", plan.dropout)):
         if not 0 <= value < 1 or (name == "controls" and not value):
             raise UsageError(f"--{name} {value} is no share", fix=f"--{name} 0.2")
-    if plan.noise < 0 or plan.depth <= 0:
-        raise UsageError("--noise cannot be negative, and --depth is over 0")
+    if not (0 <= plan.noise < np.inf and 0 < plan.depth < np.inf):
+        raise UsageError(
+            f"--noise {plan.noise:g} and --depth {plan.depth:g} cannot be drawn",
+            fix="--noise of 0 or more, --depth over 0",
+        )
     each = plan.cells * (1 - plan.controls) / (plan.perturbations + plan.doubles)
     if min(each, plan.cells * plan.controls) < LEAST:
         raise UsageError(

@@ -163,12 +163,7 @@ def _levels(column: Column, words: Array, condition: Condition) -> Sequence[str]
         known |= {"True", "False"}
     for word in wanted:
         if word not in known:
-            raise DataError(f"no cell has {condition.column} {word!r}", fix=_near(word, known))
+            raise DataError(
+                f"no cell has {condition.column} {word!r}", fix=suggest(word, sorted(known))
+            )
     return wanted
-
-
-def _near(word: str, known: set[str]) -> str:
-    """The nearest level, else some of them."""
-    levels = sorted(known)
-    said = suggest(word, levels)
-    return said if len(said) < 100 else f"there is {', '.join(levels[:4])}, {len(levels) - 4} more"

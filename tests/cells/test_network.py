@@ -165,6 +165,10 @@ def test_without_counting_the_values_are_rates_in_log1p_cp10k(tmp_path: Path) ->
         ({"effect": "knock"}, "no effect"),
         ({"kind": "cubic"}, "no kind"),
         ({"noise": -1.0}, "--noise"),
+        ({"noise": float("nan")}, "--noise nan"),
+        ({"noise": float("inf")}, "--noise inf"),
+        ({"depth": float("nan")}, "--depth nan"),
+        ({"depth": float("inf")}, "--depth inf"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused(
