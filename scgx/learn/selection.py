@@ -77,6 +77,16 @@ def mean_correlation(truth: sparse.csr_array, guess: Callable[[slice], np.ndarra
     return total / max(truth.shape[1], 1)
 
 
+def mean_squared_error(truth: sparse.csr_array, guess: Callable[[slice], np.ndarray]) -> float:
+    """Mean squared error over all values; `guess` as in `mean_correlation`."""
+    columns = sparse.csc_array(truth)
+    total = 0.0
+    for part in parts(truth.shape[1], COLUMNS_AT_ONCE):
+        error = columns[:, part].toarray() - guess(part)
+        total += float(np.square(error, dtype=np.float64).sum())
+    return total / max(columns.shape[0] * columns.shape[1], 1)
+
+
 def parts(n: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover 0..n in order."""
     for start in range(0, n, size):

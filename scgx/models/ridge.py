@@ -2,10 +2,11 @@
 
 Features become a few components (TF-IDF and SVD for chromatin, PCA for log values), every output is
 a linear function of them. Rank and penalty are chosen by the mean correlation per output on the
-validation rows, or on held-out groups of the training rows where there are none.
+validation rows, or on held-out groups of the training rows where there are none; of penalties that
+correlate alike, the one with the least error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, Self
@@ -18,7 +19,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.data import TrainingData
 from scgx.learn.lsi import Lsi, column_mean
 from scgx.learn.residual import targets, training_targets
-from scgx.learn.selection import judges, mean_correlation
+from scgx.learn.selection import judges, mean_correlation, mean_squared_error
 from scgx.learn.target import bounded, limits
 from scgx.progress import Report
 
@@ -26,6 +27,7 @@ FROM = {"atac", "activity", "rna", "adt"}
 TO = {"rna", "atac", "adt", "activity"}
 RANKS = (10, 20, 50, 100)
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)
+TIE = 0.002  # components are all but orthogonal, so that a penalty shrinks answers and orders none
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,15 @@ def _choose(
     among = np.searchsorted(data.train, rows.fit)
     y, truth = training_targets(data)[among], targets(data, rows.judge)
 
-    def score(setting: tuple[int, float]) -> float:
+    def answer(setting: tuple[int, float]) -> Callable[[slice], np.ndarray]:
         rank, penalty = setting
         line = _fit_line(seen[:, :rank], y, penalty)
-        return mean_correlation(truth, lambda part: line(judged[:, :rank], part))
+        return lambda part: line(judged[:, :rank], part)
 
-    return max(settings, key=score)
+    reached = {setting: mean_correlation(truth, answer(setting)) for setting in settings}
+    best = max(settings, key=lambda setting: reached[setting])
+    alike = [one for one in settings if one[0] == best[0] and reached[one] > reached[best] - TIE]
+    return min(alike, key=lambda setting: mean_squared_error(truth, answer(setting)))
 
 
 def _fit_line(components: np.ndarray, y: sparse.csr_array, penalty: float) -> _Line:
