@@ -22,6 +22,17 @@ def hide(secret: str, shown: str) -> None:
     _argv[:] = [word.replace(secret, shown) for word in _argv]
 
 
+def leave_out(option: str) -> None:
+    """Forget an option and its value, which change nothing of what is made."""
+    kept: list[str] = []
+    for word in _argv:
+        if kept and kept[-1] == option:
+            kept.pop()
+        elif not word.startswith(f"{option}="):
+            kept.append(word)
+    _argv[:] = kept
+
+
 @contextlib.contextmanager
 def standing_for(argv: Sequence[str]) -> Iterator[None]:
     """What is written within is recorded as made by another command line, which makes the same."""

@@ -25,7 +25,7 @@ LEVEL = {
     "learn": 5, "tasks": 5,
     "metrics": 4, "cells": 4, "plots": 4,
     "h5ad": 3, "genome": 3, "datasets": 3,
-    "registry": 2,
+    "registry": 2, "cluster": 2,
     "errors": 1, "progress": 1, "invocation": 1, "__version__": 0,
 }  # fmt: skip
 """Imports point down: to a lower number, or within a folder. `__init__` is a lazy door to the API."""
@@ -41,10 +41,17 @@ HOMES = {
     "zstandard": ("h5ad/",),
     "tiledbsoma": ("cells/census_store.py",),
     "pyarrow": ("cells/census_store.py",),
+    "dask": ("cluster/pool.py",),
+    "distributed": ("cluster/pool.py",),
+    "dask_jobqueue": ("cluster/pool.py",),
+    "dask_kubernetes": ("cluster/pool.py",),
     "anndata": ("h5ad/foreign.py",),
     "zarr": ("h5ad/foreign.py",),
     "pyranges": ("genome/",),
-    "torch": ("models/", "learn/loop.py", "learn/torch_batches.py"),
+    "torch": (
+        "models/", "learn/loop.py", "learn/loop_state.py", "learn/distributed.py",
+        "learn/torch_batches.py",
+    ),
     "xgboost": ("models/xgboost.py",),
     "rich": ("progress.py", "cli.py"),
     "matplotlib": ("plots/",),
@@ -64,7 +71,8 @@ HOMES = {
 }  # fmt: skip
 """Where a library may be imported; one that is not named here may be imported nowhere."""
 
-HEAVY = ("numpy", "h5py", "pandas", "scipy", "torch", "anndata", "xgboost", "sklearn", "matplotlib")
+HEAVY = ("numpy", "h5py", "pandas", "scipy", "torch", "anndata", "xgboost", "sklearn", "matplotlib",
+         "dask", "distributed")  # fmt: skip
 
 MEANINGLESS = {"utils", "util", "helpers", "helper", "base", "common", "misc", "core"}
 
@@ -149,7 +157,9 @@ def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
                      *project["optional-dependencies"]["zarr"],
                      *project["optional-dependencies"]["census"],
                      *project["optional-dependencies"]["umap"],
-                     *project["optional-dependencies"]["tune"]]
+                     *project["optional-dependencies"]["tune"],
+                     *project["optional-dependencies"]["scale"],
+                     *project["optional-dependencies"]["kubernetes"]]
     }  # fmt: skip
     used = {
         target.split(".")[0]
@@ -157,7 +167,8 @@ def test_every_import_is_declared_and_every_dependency_has_a_sentence() -> None:
         for target in imports(name)
         if target.split(".")[0] not in {"scgx", *sys.stdlib_module_names}
     }
-    packages = {"sklearn": "scikit-learn", "umap": "umap-learn", "sknetwork": "scikit-network"}
+    packages = {"sklearn": "scikit-learn", "umap": "umap-learn", "sknetwork": "scikit-network",
+                "dask_jobqueue": "dask-jobqueue", "dask_kubernetes": "dask-kubernetes"}  # fmt: skip
     assert {packages.get(name, name) for name in used} <= declared
     sentences = (ROOT / "docs" / "decisions" / "dependencies.md").read_text(encoding="utf-8")
     missing = [name for name in declared if f"**{name}**" not in sentences]

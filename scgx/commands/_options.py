@@ -26,6 +26,15 @@ SeedOpt = Annotated[int, typer.Option("--seed", min=0, help="same seed, same byt
 ThreadsOpt = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the numerical libraries")
 ]
+DaskOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="WHERE",
+        help="workers: local, local:N, slurm:FILE, kubernetes:FILE (TOML), or tcp://HOST:PORT",
+        autocompletion=words("local", "local:", "slurm:", "kubernetes:", "tcp://"),
+    ),
+]
 DeviceOpt = Annotated[
     str,
     typer.Option(

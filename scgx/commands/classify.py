@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -72,6 +73,7 @@ def classify(
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     genome_10x: opt.Genome10xOpt = None,
     history: opt.HistoryOpt = True,
     quiet: opt.QuietOpt = False,
@@ -95,6 +97,7 @@ def classify(
 
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
+    work.check(dask)
     if model == "-" and input == "-":
         raise UsageError("model and cells cannot both be stdin", fix="name one of them")
     if output == "-" and table is not None and str(table) == "-":
@@ -115,6 +118,7 @@ def classify(
         trained = stack.enter_context(streams.source(model))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
+        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
         lines = stack.enter_context(streams.sink(str(table))) if table is not None else None
         tissue = stack.enter_context(streams.source(reference)) if reference is not None else None
         from scgx.learn.threads import limit

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scgx import progress
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.commands._completion import words
 from scgx.h5ad import streams
@@ -67,6 +68,7 @@ def embed(
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     genome_10x: opt.Genome10xOpt = None,
     history: opt.HistoryOpt = True,
     quiet: opt.QuietOpt = False,
@@ -97,10 +99,12 @@ def embed(
     _check(what, basis, batch, set_, label, max_per_class, color, plot)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
+    work.check(dask)
     with ExitStack() as stack:
         trained = None if named else stack.enter_context(streams.source(what))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
+        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
         from scgx.learn.threads import limit
 
         limit(threads)

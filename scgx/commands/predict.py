@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
@@ -52,6 +53,7 @@ def predict(
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     genome_10x: opt.Genome10xOpt = None,
     history: opt.HistoryOpt = True,
     quiet: opt.QuietOpt = False,
@@ -74,6 +76,7 @@ def predict(
     limit(threads)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
+    work.check(dask)
     if model == "-" and input == "-":
         raise UsageError("model and cells cannot both be stdin", fix="name one of them")
     streams.apart(output, model, input)
@@ -83,6 +86,7 @@ def predict(
         streams.source(model) as trained,
         streams.source(input) as src,
         streams.sink(output) as dst,
+        work.opened(dask, tmpdir=streams.tmpdir(), threads=threads),
     ):
         from scgx.h5ad.features import parse_modality
         from scgx.h5ad.reader import open_cells

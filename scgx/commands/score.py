@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scgx import progress
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.commands._completion import models
 from scgx.errors import DataError, UsageError
@@ -90,6 +91,7 @@ def score(
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     quiet: opt.QuietOpt = False,
 ) -> None:
     """Score predictions on the test rows, beside baselines, a ceiling and an interval.
@@ -117,9 +119,11 @@ def score(
 
         plots.check_kind(plot)
     streams.use_tmpdir(tmpdir)
+    work.check(dask)
     with ExitStack() as stack:
         wanted = [truth, *guesses, *([train] if train is not None else [])]
         sources = [stack.enter_context(streams.source(name)) for name in wanted]
+        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
         rows_to = stack.enter_context(streams.sink(str(table))) if table is not None else None
         from scgx.learn.threads import limit
 

@@ -5,16 +5,19 @@ while each matrix has its own best block. What is read in order streams; what is
 order is read whole where it fits the budget, and gathered row by row where it does not.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from scipy import sparse
 
+from scgx.cluster.work import mapped, pool
 from scgx.h5ad.cells import Cells
 
 Array: TypeAlias = np.ndarray
 Values: TypeAlias = sparse.csr_array | np.ndarray
+Made = TypeVar("Made")
 
 _MOST_ROWS = 1 << 16
 _MOST_BYTES = 64 << 20
@@ -40,6 +43,54 @@ def together(sources: Sequence[Source], memory: int) -> Iterator[tuple[Values, .
     size = rows_per_block(sources, memory)
     streams = [_stream(source, size, memory // (2 * len(sources))) for source in sources]
     yield from zip(*streams, strict=True)
+
+
+def worked(
+    sources: Sequence[Source],
+    memory: int,
+    function: Callable[[int, tuple[Values, ...]], Made],
+) -> Iterator[Made]:
+    """`function(start, blocks)` of the same rows of every source, in order: the blocks of `together`,
+    which the workers of a cluster read by themselves where one is open.
+    """
+    size = rows_per_block(sources, memory)
+    if pool() is None:
+        for i, blocks in enumerate(together(sources, memory)):
+            yield function(i * size, blocks)
+        return
+    step = size * _at_once(sources, size, memory)
+    parts = ((start, step, size) for start in range(0, sources[0].n_rows, step))
+    for several in mapped(partial(_worked, sources, function), parts):
+        yield from several
+
+
+def _worked(
+    sources: Sequence[Source],
+    function: Callable[[int, tuple[Values, ...]], Made],
+    part: tuple[int, int, int],
+) -> list[Made]:
+    """The same of some blocks of `size` rows, read together."""
+    start, step, size = part
+    read = [_rows(source, start, min(start + step, source.n_rows)) for source in sources]
+    return [
+        function(start + i, tuple(values[i : i + size] for values in read))
+        for i in range(0, read[0].shape[0], size)
+    ]
+
+
+def _rows(source: Source, start: int, stop: int) -> Values:
+    with source.cells.naming():
+        if source.rows is not None:
+            return source.cells.rows(source.key, source.rows[start:stop], source.columns)
+        return source.cells.matrix(source.key).slice(start, stop, source.columns)
+
+
+def _at_once(sources: Sequence[Source], size: int, memory: int) -> int:
+    """Blocks that are read together: more than one of a CSC matrix, which is read whole each time."""
+    matrices = [source.cells.matrix(source.key) for source in sources]
+    found = [matrix.plan(max(1, memory // (2 * len(sources))))[0][1] for matrix in matrices
+             if matrix.kind == "csc" and matrix.shape[0]]  # fmt: skip
+    return max(1, min(found, default=0) // size)
 
 
 def rows_per_block(sources: Sequence[Source], memory: int) -> int:

@@ -6,7 +6,7 @@ Nothing is read that is not asked for, and nothing before the file is known to b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import scipy
 
+from scgx.cluster.work import sharing
 from scgx.errors import DataError, InputError, MachineError, ScgxError, UsageError
 from scgx.h5ad import heaps, safety, trailer
 from scgx.h5ad.blocks import Block
@@ -35,9 +36,18 @@ class Cells:
         self.name = name
         self.memory = memory
         self.fingerprint = fingerprint
+        self.again: tuple[Callable[..., Cells], str, str] | None = None  # how, path, identity
+        self.keeps: object = None  # what is to live as long as this
         for key in ("obs", "var"):
             if key not in group:
                 raise InputError(f"has no {key}: it is HDF5 but no AnnData", file=name)
+
+    def __reduce__(self) -> tuple[Callable[..., Cells], tuple[object, ...]]:
+        """To another process a file goes as its path; `again` is how it is opened there."""
+        if self.again is None:
+            raise TypeError(f"{self.name} cannot be opened again")
+        how, path, identity = self.again
+        return how, (path, self.name, self.memory // sharing(), identity)
 
     def _frame(self, key: str) -> Frame:
         with _naming(self.name):

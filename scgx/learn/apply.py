@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 
+from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.measured import Measured, measured_of
@@ -82,12 +84,16 @@ def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
     return Alignment(columns, found_at.conversion, totals, measured)
 
 
+def runs(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """512 of `rows` after another: what is answered together, and what a worker is given."""
+    return (rows[start : start + ROWS] for start in range(0, len(rows), ROWS))
+
+
 def blocks(
     cells: Cells, alignment: Alignment, rows: np.ndarray
 ) -> Iterator[list[tuple[np.ndarray, CellBlock]]]:
     """For 512 of `rows` after another: blocks of exactly 512 rows, and which of the 512 they answer."""
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS]
+    for part in runs(rows):
         places = alike(alignment.measured, part)
         yield [(place, block(cells, alignment, part[place])) for place in places]
 
@@ -123,13 +129,19 @@ def predict(
     """Predictions of `rows` in order, float32 (up to 512, outputs) a time; `name`: the model file."""
     if not isinstance(model, Predicts):
         raise DataError("this model never predicts a modality", file=name)
-    for together in blocks(cells, alignment, rows):
-        try:
-            made = [(place, model.predict(block)[: len(place)]) for place, block in together]
-        except (IndexError, ValueError) as error:
-            what = f"its weights do not fit its features: {error}"
-            raise InputError(what, fix="train it again", file=name) from error
-        yield in_place(made)
+    return mapped(partial(_predicted, model, cells, alignment, name), runs(rows))
+
+
+def _predicted(
+    model: Predicts, cells: Cells, alignment: Alignment, name: str, run: np.ndarray
+) -> np.ndarray:
+    """Predictions of up to 512 rows."""
+    (together,) = blocks(cells, alignment, run)
+    try:
+        return in_place([(place, model.predict(block)[: len(place)]) for place, block in together])
+    except (IndexError, ValueError) as error:
+        what = f"its weights do not fit its features: {error}"
+        raise InputError(what, fix="train it again", file=name) from error
 
 
 def in_place(made: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

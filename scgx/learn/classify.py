@@ -16,12 +16,13 @@ import numpy as np
 from scipy import sparse
 
 from scgx.cells import coordinates
+from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError
 from scgx.genome.identity import ensembl_id
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.measured import Measured, measured_of
-from scgx.learn.apply import ROWS, alike, in_place
+from scgx.learn.apply import ROWS, alike, in_place, runs
 from scgx.learn.artifact import Artifact, Header
 from scgx.learn.block import CellBlock
 from scgx.learn.calibration import softmax
@@ -66,8 +67,7 @@ class Classifier:
 
     def blocks(self, rows: np.ndarray) -> Iterator[list[tuple[np.ndarray, CellBlock]]]:
         """For 512 of `rows` after another: blocks of 512 rows, and which of the 512 they answer."""
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
+        for part in runs(rows):
             yield [(place, self._block(part[place])) for place in alike(self.measured, part)]
 
     def _block(self, rows: np.ndarray) -> CellBlock:
@@ -85,8 +85,7 @@ class Classifier:
 
     def inputs(self, rows: np.ndarray) -> Iterator[sparse.csr_array]:
         """What the model sees of `rows`, in order, some of them a time."""
-        for start in range(0, len(rows), ROWS):
-            yield self.lens.x(self.cells, rows[start : start + ROWS])
+        return (self.lens.x(self.cells, part) for part in runs(rows))
 
     def probabilities(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Calibrated probabilities of `rows` in order, float32 (up to 512, classes) a time."""
@@ -94,25 +93,29 @@ class Classifier:
 
     def answers(self, rows: np.ndarray) -> Iterator[Answer]:
         """The same, with all else that is known of these cells."""
+        return mapped(self._answered, runs(rows))
+
+    def _answered(self, run: np.ndarray) -> Answer:
+        """What is known of up to 512 cells."""
         labels = self.header.labels
         temperature = labels.temperature if labels is not None else 1.0
-        for together in self.blocks(rows):
-            try:
-                scores = in_place([(at, self.model.scores(b)[: len(at)]) for at, b in together])
-            except (IndexError, ValueError) as error:
-                what = f"its weights do not fit its features: {error}"
-                raise InputError(what, fix="train it again", file=self.name) from error
-            if scores.shape[1] != len(self.classes):
-                raise InputError("its classes are not those of its header", file=self.name)
-            made = softmax(scores, temperature).astype(np.float32)
-            unlike = None
-            if self.novelty is not None:
-                of = self.novelty.of
-                unlike = in_place(
-                    [(at, of(b.x[: len(at)], made[at], b.present)[:, None]) for at, b in together]
-                )[:, 0]
-            blank = in_place([(at, (b.totals[: len(at)] == 0)[:, None]) for at, b in together])
-            yield Answer(made, unlike, blank[:, 0])
+        (together,) = self.blocks(run)
+        try:
+            scores = in_place([(at, self.model.scores(b)[: len(at)]) for at, b in together])
+        except (IndexError, ValueError) as error:
+            what = f"its weights do not fit its features: {error}"
+            raise InputError(what, fix="train it again", file=self.name) from error
+        if scores.shape[1] != len(self.classes):
+            raise InputError("its classes are not those of its header", file=self.name)
+        made = softmax(scores, temperature).astype(np.float32)
+        unlike = None
+        if self.novelty is not None:
+            of = self.novelty.of
+            unlike = in_place(
+                [(at, of(b.x[: len(at)], made[at], b.present)[:, None]) for at, b in together]
+            )[:, 0]
+        blank = in_place([(at, (b.totals[: len(at)] == 0)[:, None]) for at, b in together])
+        return Answer(made, unlike, blank[:, 0])
 
 
 def opened(found: Artifact, cells: Cells, min_overlap: float) -> Classifier:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
+from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
@@ -82,7 +84,7 @@ def by_model(
         if modality not in (None, *used):
             raise DataError(f"embeds {used[0]} and no {modality}", file=found.name)
         alignment = apply.align(cells, header, min_overlap)
-        blocks = _embedded(model, cells, alignment, rows, found.name)
+        blocks = mapped(partial(_embedded, model, cells, alignment, found.name), apply.runs(rows))
         loaded = _loaded(model, alignment)
     else:
         raise DataError(
@@ -100,15 +102,16 @@ def by_model(
 
 
 def _embedded(
-    model: Embeds, cells: Cells, alignment: Alignment, rows: np.ndarray, name: str
-) -> Iterator[np.ndarray]:
-    for together in apply.blocks(cells, alignment, rows):
-        try:
-            made = [(place, model.embed(block)[: len(place)]) for place, block in together]
-        except (IndexError, ValueError) as error:
-            what = f"its weights do not fit its features: {error}"
-            raise InputError(what, fix="train it again", file=name) from error
-        yield apply.in_place(made)
+    model: Embeds, cells: Cells, alignment: Alignment, name: str, run: np.ndarray
+) -> np.ndarray:
+    """Places of up to 512 cells."""
+    (together,) = apply.blocks(cells, alignment, run)
+    try:
+        made = [(place, model.embed(block)[: len(place)]) for place, block in together]
+    except (IndexError, ValueError) as error:
+        what = f"its weights do not fit its features: {error}"
+        raise InputError(what, fix="train it again", file=name) from error
+    return apply.in_place(made)
 
 
 def _loaded(model: Embeds, alignment: Alignment) -> Loaded | None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from scgx.cells.perturbations import Perturbation, Screen, is_screen, parse, screen_of
+from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError, MachineError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
@@ -77,12 +79,11 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
             out.matrix("X", width, np.float32, is_sparse=False) as append,
             bar("predict", len(rows)) as advance,
         ):
-            for one, controls in plan.answered:
-                for block in answers(model, cells, (alignment, groups), one, controls, found.name):
-                    append(block.x)
-                    advance(len(block.x))
-                    if block.spread is not None:
-                        spread.append(block.spread)
+            for block in answers(model, cells, (alignment, groups), plan.answered, found.name):
+                append(block.x)
+                advance(len(block.x))
+                if block.spread is not None:
+                    spread.append(block.spread)
         out.frame("obs", _obs(cells.obs, plan, told, spread))
         out.frame("var", var_of(found.header.outputs, np.arange(width)))
         out.uns("scgx/task", "perturbation")
@@ -216,27 +217,36 @@ def answers(
     model: Responds | Shifts,
     cells: Cells,
     seen: tuple[apply.Alignment, np.ndarray],
-    one: Perturbation,
-    rows: np.ndarray,
+    asked: Iterable[tuple[Perturbation, np.ndarray]],
     name: str,
 ) -> Iterator[Response]:
-    """Up to 512 of `rows` a time, as they would be."""
+    """Controls as they would be under each perturbation, up to 512 of its rows a time."""
     alignment, groups = seen
-    done = 0
-    for together in apply.blocks(cells, alignment, rows):
-        made, unsure = [], []
-        for place, block in together:
-            own = groups[rows[done + place]]
-            try:
-                answer = _answer(model, _trimmed(block, len(own)), own, one)
-            except (IndexError, ValueError) as error:
-                what = f"its weights do not fit its features: {error}"
-                raise InputError(what, fix="train it again", file=name) from error
-            made.append((place, answer.x[: len(place)]))
-            if answer.spread is not None:
-                unsure.append((place, answer.spread[: len(place)]))
-        done += sum(len(place) for place, _block in together)
-        yield Response(apply.in_place(made), apply.in_place(unsure) if unsure else None)
+    parts = ((one, run, groups[run]) for one, rows in asked for run in apply.runs(rows))
+    return mapped(partial(_answered, model, cells, alignment, name), parts)
+
+
+def _answered(
+    model: Responds | Shifts,
+    cells: Cells,
+    alignment: apply.Alignment,
+    name: str,
+    part: tuple[Perturbation, np.ndarray, np.ndarray],
+) -> Response:
+    """Up to 512 rows, of these strata, as they would be under a perturbation."""
+    one, run, groups = part
+    made, unsure = [], []
+    (together,) = apply.blocks(cells, alignment, run)
+    for place, block in together:
+        try:
+            answer = _answer(model, _trimmed(block, len(place)), groups[place], one)
+        except (IndexError, ValueError) as error:
+            what = f"its weights do not fit its features: {error}"
+            raise InputError(what, fix="train it again", file=name) from error
+        made.append((place, answer.x[: len(place)]))
+        if answer.spread is not None:
+            unsure.append((place, answer.spread[: len(place)]))
+    return Response(apply.in_place(made), apply.in_place(unsure) if unsure else None)
 
 
 def _trimmed(block: CellBlock, n: int) -> CellBlock:

@@ -84,7 +84,8 @@ class Screening:
         rows = own[np.linspace(0, len(own) - 1, min(CONTROLS, len(own))).astype(np.int64)]
         before = np.asarray(data.x(rows).mean(axis=0), np.float64).ravel()
         after = [
-            block.x for block in response.answers(model, self.cells, seen, one, rows, found.name)
+            block.x
+            for block in response.answers(model, self.cells, seen, [(one, rows)], found.name)
         ]
         return np.concatenate(after).mean(axis=0, dtype=np.float64) - before
 

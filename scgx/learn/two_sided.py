@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import modalities
@@ -136,8 +138,7 @@ def blocks(
     cells in both, and which of the 512 they answer.
     """
     measured = [side.measured for side in pair if side is not None and side.measured is not None]
-    for start in range(0, len(rows), apply.ROWS):
-        part = rows[start : start + apply.ROWS]
+    for part in apply.runs(rows):
         places = alike(measured[0] if measured else None, part)
         yield [
             (
@@ -159,13 +160,18 @@ def embed(
     """Places of `rows` in the common space, in order, float32 (up to 512, d) a time."""
     if not isinstance(model, Joins):
         raise DataError("has no space for two modalities", file=name)
-    for together in blocks(cells, pair, rows):
-        try:
-            made = [
-                (place, model.embed_pair(source, target)[: len(place)])
-                for place, source, target in together
-            ]
-        except (IndexError, ValueError) as error:
-            what = f"its weights do not fit its features: {error}"
-            raise InputError(what, fix="train it again", file=name) from error
-        yield apply.in_place(made)
+    return mapped(partial(_embedded, model, cells, pair, name), apply.runs(rows))
+
+
+def _embedded(model: Joins, cells: Cells, pair: Pair, name: str, run: np.ndarray) -> np.ndarray:
+    """Places of up to 512 cells."""
+    (together,) = blocks(cells, pair, run)
+    try:
+        made = [
+            (place, model.embed_pair(source, target)[: len(place)])
+            for place, source, target in together
+        ]
+    except (IndexError, ValueError) as error:
+        what = f"its weights do not fit its features: {error}"
+        raise InputError(what, fix="train it again", file=name) from error
+    return apply.in_place(made)
