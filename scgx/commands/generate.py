@@ -1,4 +1,4 @@
-"""`scgx generate`: synthetic cells of stated conditions, as counts."""
+"""`scgx generate`: synthetic cells of stated conditions, as counts; or pairs of a joint model."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,7 +55,8 @@ def generate(
     no training cell had are marked in obs["scgx_unseen"]. The table of --weights has conditions as
     columns and then `n`, or `weight` together with --n. --cells asks what the cells of a file would
     be like if one condition were another: each keeps its depth and what else it is, and
-    obs["scgx_source"] names it. The same seed gives the same cells.
+    obs["scgx_source"] names it. A joint model (multivae) draws both modalities of --n cells;
+    --condition says what is known of a covariate. The same seed gives the same cells.
 
     Example:
     scgx train nb demo.h5ad --label cell_type -o nb.scgx && scgx generate nb.scgx --n 90 -o a.h5ad
@@ -93,12 +94,21 @@ def generate(
         from scgx.h5ad.history import Input, Origin
         from scgx.h5ad.memory import default_memory
         from scgx.h5ad.reader import open_cells
-        from scgx.learn import artifact, generation, transfer, wanted
+        from scgx.learn import artifact, generation, pair_generation, transfer, wanted
 
         stated = wanted.parse_conditions(condition or [])
         wish = wanted.Wanted(per_class, n, stated, budget or default_memory())
         fixed = generation.fixed_depth(library_size)
         found = artifact.read(trained.path, trained.name)
+        if found.header.task == "modality":
+            if named or n is None or library_size != "empirical":
+                raise UsageError(
+                    f"{found.header.model} draws pairs, of no class and as deep as those of training",
+                    fix="--n says how many",
+                )
+            pairs = pair_generation.PairOrder(n, stated, seed, budget or default_memory(), history)
+            pair_generation.write(found, pairs, dst.path, [Origin.of(trained.path, trained.name)])
+            return
         about = wanted.conditions_of(found)
         given = None
         inputs: list[Input] = [Origin.of(trained.path, trained.name)]

@@ -25,6 +25,7 @@ from scgx.cells.perturbations import Perturbation
 from scgx.learn.block import CellBlock
 
 if TYPE_CHECKING:
+    from scgx.learn.covariates import Covariates
     from scgx.learn.data import TrainingData
     from scgx.learn.embedding_data import EmbeddingData
     from scgx.learn.generative import GenerativeData
@@ -164,6 +165,30 @@ class Generates(Protocol):
 
         `library` float64 (n,) is the depth that each cell is to have on average; where it is None
         cells are as deep as the model has learned. All chance comes from `rng`.
+        """
+        ...
+
+
+@runtime_checkable
+class GeneratesPairs(Protocol):
+    """New cells of both modalities of a joint model."""
+
+    @property
+    def covariates(self) -> Covariates:
+        """What can be said of the cells; code 0 is what nobody says."""
+        ...
+
+    @property
+    def pair_units(self) -> tuple[str, str] | None:
+        """Units of what is drawn of inputs and outputs; None where the model has learned neither."""
+        ...
+
+    def generate_pair(
+        self, codes: np.ndarray, rng: np.random.Generator
+    ) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """CSR int32 (n, inputs) and (n, outputs), indices sorted, for codes int64 (n, covariates).
+
+        Both are of the same cells, row by row. All chance comes from `rng`.
         """
         ...
 

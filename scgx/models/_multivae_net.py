@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from scgx.models._cvae_net import NegativeBinomial
 from scgx.models._multivae_beside import Layout, Rows, beside
@@ -20,6 +21,7 @@ SMALLEST, LARGEST = -8.0, 3.0  # logarithm of the variance of a latent
 FIRST_SPREAD = -2.0
 STRIDE = 10.0  # how much faster dispersions move than weights
 COLUMNS_AT_ONCE = 8_192
+HELD = 1 << 21  # values of a likelihood that are held until slopes flow back, and not worked out anew
 
 Gaussian = tuple[Tensor, Tensor]  # mean and log variance (n, latent)
 
@@ -96,15 +98,62 @@ class Decoder(nn.Module):
 
     def likelihood(self, hidden: Tensor, counts: sparse.csr_array) -> Tensor:
         """Log likelihood (n,) of counts, negative binomial around their library times shares."""
-        assert self.share is not None
         coo, device = counts.tocoo(), hidden.device
         row = torch.from_numpy(coo.row.astype(np.int64)).to(device)
         column = torch.from_numpy(coo.col.astype(np.int64)).to(device)
         x = torch.from_numpy(coo.data.astype(np.float32)).to(device)
-        library = torch.zeros(len(hidden), device=device).index_add_(0, row, x).clamp_min(1.0)
+        if counts.shape[0] * counts.shape[1] <= HELD or not torch.is_grad_enabled():
+            return self._likelihood(hidden, row, column, x)
+        return checkpoint(
+            self._likelihood, hidden, row, column, x, use_reentrant=False, preserve_rng_state=False
+        )
+
+    def _likelihood(self, hidden: Tensor, row: Tensor, column: Tensor, x: Tensor) -> Tensor:
+        assert self.share is not None
+        library = torch.zeros(len(hidden), device=hidden.device).index_add_(0, row, x).clamp_min(1)
         mean = torch.log_softmax(self.share(hidden), dim=1) + library.log()[:, None]
         size = (STRIDE * self.size).exp().clamp(max=1e4)
         return NegativeBinomial.apply(mean, size, row, column, x)
+
+    def leave_counts(self) -> None:
+        """Have no shares of the counts: nobody asks this decoder for them."""
+        self.share = None
+        self.size = nn.Parameter(torch.zeros(0))
+
+
+class SquaredError(torch.autograd.Function):
+    """Sum of the squared errors of fixed axes: what is kept of it is the slope of the components.
+
+    An error as wide as all features, kept for every posterior of every member, was a gigabyte.
+    """
+
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
+    def forward(
+        ctx: Any,
+        components: Tensor,
+        axes: Tensor,
+        base: Tensor,
+        truth: Tensor,
+        weight: Tensor | None,
+    ) -> Tensor:
+        """Components (n, rank); axes (features, rank), base (features,); truth, weight (n, features)."""
+        error = components @ axes.T
+        error += base
+        error -= truth
+        if weight is None:
+            ctx.save_for_backward(2 * (error @ axes))
+            return (error**2).sum()
+        error = torch.where(weight > 0, error, 0)
+        weighed = error * weight
+        ctx.save_for_backward(2 * (weighed @ axes))
+        return (weighed * error).sum()
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cuda")
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """From the slope of the sum to that of the components."""
+        return ctx.saved_tensors[0] * slopes[0], None, None, None, None
 
 
 class Member(nn.Module):
@@ -142,6 +191,10 @@ class Network(nn.Module):
         self.shape, self.config = shape, config
         many = config.members + config.foreseers
         self.members = nn.ModuleList(Member(shape, config, layout) for _ in range(many))
+        for member in self.members[config.members :]:
+            assert isinstance(member, Member)
+            for decoder in (member.to_look, member.to_seen):
+                decoder.leave_counts()
 
 
 class Start(NamedTuple):

@@ -32,6 +32,7 @@ from scgx.models._multivae_fixed import Fixed, mixed
 from scgx.progress import Report
 
 if TYPE_CHECKING:
+    from scgx.models._multivae_drawn import Prior
     from scgx.models._multivae_net import Cells, Network
 
 FROM = {"atac", "activity", "rna", "adt"}
@@ -88,8 +89,9 @@ class Model:
         config: Config,
         inputs_look: bool,
         shares: np.ndarray,
+        prior: "Prior | None",
     ) -> None:
-        self.fixed, self.config = fixed, config
+        self.fixed, self.config, self.prior = fixed, config, prior
         self.network = network.double()  # so that a cell's place in a block does not show
         self.inputs_look = inputs_look
         self.shares = shares  # (2,) float32: of the network in answers of look and seen
@@ -99,6 +101,7 @@ class Model:
         """Closed form on the training rows, then the torch loop; data.val stops it."""
         from scgx.learn.loop import require_device
         from scgx.models import _mlp_net as mlp
+        from scgx.models import _multivae_drawn as drawn
         from scgx.models import _multivae_loss as bound
         from scgx.models import _multivae_net as net
         from scgx.models import _multivae_start as start
@@ -118,10 +121,13 @@ class Model:
         told = start.told(fixed, views, config, counted)
         pairs = bound.Pairs(data, told, (codes, views.library), name=repr(config), seed=seed)
         mlp.train(network, bound.loss_of, pairs, config, seed=seed, report=report)
-        model = cls(fixed, network, config, looks, np.full(2, 0.5, np.float32))
+        model = cls(fixed, network, config, looks, np.full(2, 0.5, np.float32), None)
         model.shares = start.shares(data, views, fixed, config.share, model._answers)
         report.say(f"share of the network {model.shares[1]:g} for {data.outputs.modality},"
                    f" {model.shares[0]:g} for {data.inputs.modality}")  # fmt: skip
+        model.prior = drawn.learned(
+            data, views, network, float(fixed.ends.library[0]), model._cells, seed=seed
+        )
         return model
 
     def save(self) -> Mapping[str, bytes]:
@@ -132,7 +138,8 @@ class Model:
         ends = {"looks": np.array([self.inputs_look], np.uint8), "shares": self.shares}
         parts_ = self.fixed.save() | {"network": arrays, "roles": ends}
         made = {f"{name}.safetensors": pack_arrays(part) for name, part in parts_.items()}
-        return made | {"covariates.json": self.fixed.covariates.save()}
+        made["covariates.json"] = self.fixed.covariates.save()
+        return made if self.prior is None else made | {"prior.safetensors": self.prior.save()}
 
     @classmethod
     def restore(cls, config: Config, members: Mapping[str, bytes]) -> Self:
@@ -140,6 +147,7 @@ class Model:
         from scgx.models import _multivae_net as net
         from scgx.models import _multivae_start as start
         from scgx.models._multivae_beside import Layout
+        from scgx.models._multivae_drawn import Prior
 
         def part(name: str) -> dict[str, np.ndarray]:
             return unpack_arrays(members[f"{name}.safetensors"])
@@ -156,7 +164,9 @@ class Model:
             layout = Layout(arrays[f"{first}look.beside.slot"], inside)
         network = net.build(shape, config, layout, start=None, seed=0)
         mlp.load(network, arrays)
-        return cls(fixed, network, config, bool(roles["looks"][0]), roles["shares"])
+        prior = members.get("prior.safetensors")
+        drawn = None if prior is None else Prior.restore(prior)
+        return cls(fixed, network, config, bool(roles["looks"][0]), roles["shares"], drawn)
 
     def predict(self, block: CellBlock) -> np.ndarray:
         """(n, outputs) float32 in the outputs' units."""
@@ -181,6 +191,31 @@ class Model:
         units = [z / z.norm(dim=1, keepdim=True).clamp_min(1e-12) for z in common]
         made = np.hstack([unit.numpy() for unit in units]) / np.sqrt(len(units))
         return made.astype(np.float32)
+
+    @property
+    def covariates(self) -> Covariates:
+        """What its decoders are told of a cell."""
+        return self.fixed.covariates
+
+    @property
+    def pair_units(self) -> tuple[str, str] | None:
+        """Units of drawn inputs and outputs; None where it draws none."""
+        if self.prior is None:
+            return None
+        is_binary = self.fixed.is_open and self.config.likelihood == "bernoulli"
+        units = "binary" if is_binary else "counts", "counts"
+        return units if self.inputs_look else units[::-1]
+
+    def generate_pair(
+        self, codes: np.ndarray, rng: np.random.Generator
+    ) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """CSR int32 of inputs and outputs of new cells, for codes of covariates (n, columns)."""
+        from scgx.models._multivae_drawn import Pairs
+
+        assert self.prior is not None
+        pairs = Pairs(self.network, float(self.fixed.ends.library[0]), self.prior)
+        look, seen = pairs(codes, rng)
+        return (look, seen) if self.inputs_look else (seen, look)
 
     def _view(self, block: CellBlock, side: int) -> np.ndarray:
         view = self.fixed.seen_view if side else self.fixed.look_view
