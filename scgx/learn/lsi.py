@@ -105,7 +105,7 @@ def truncated_svd(
     """
     rank = max(1, min(rank, *x.shape))
     width = min(2 * rank + 10, *x.shape)  # generous: the last components matter too
-    forward = x.astype(np.float32)
+    forward = x.astype(np.float32, copy=False)
     backward = sparse.csr_array(forward.T)
     centre = centre.astype(np.float32)
 

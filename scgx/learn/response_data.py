@@ -28,7 +28,7 @@ ROWS = 2_048
 class Means(NamedTuple):
     """One row per perturbation and stratum that has cells: (groups,) codes, number, mean, variance.
 
-    `mean` and `variance` are float64 (groups, genes); perturbation 0 is the control.
+    `mean` is float64 (groups, genes), `variance` float32; perturbation 0 is the control.
     """
 
     condition: np.ndarray
@@ -109,10 +109,10 @@ class ResponseData:
             total += (member @ values).toarray()
             squares += (member @ values.multiply(values)).toarray()
         n = np.bincount(place, minlength=len(known))
-        mean = total / np.maximum(n, 1)[:, None]
-        spread = squares - n[:, None] * mean**2
-        variance = np.maximum(spread, 0) / np.maximum(n - 1, 1)[:, None]
-        return Means(known // width, known % width, n, mean, variance)
+        total /= np.maximum(n, 1)[:, None]
+        for row, mean, many in zip(squares, total, n):
+            row[:] = np.maximum(row - many * mean**2, 0) / max(many - 1, 1)
+        return Means(known // width, known % width, n, total, squares.astype(np.float32))
 
     def controls(self, stratum: int, rows: np.ndarray | None = None) -> np.ndarray:
         """Training rows (or some of `rows`) that are controls of a stratum."""

@@ -116,7 +116,7 @@ def choose(rows: np.ndarray, means: Means, design: Design) -> Penalties:
     That of the common change is the number of controls, which halves it: it is a difference from
     them, and left-out conditions, which are compared with the same controls, cannot judge it.
     """
-    means = _most_responding(means)
+    means = some_genes(means, most_responding(means))
     perturbed = means.condition > 0
     common = controls_of(means) if design.common else _FREE
     placed = PLACED if design.width else (_FREE,)
@@ -136,11 +136,13 @@ def controls_of(means: Means) -> float:
     return max(1.0, float(means.n[own].mean())) if own.any() else 1.0
 
 
-def _most_responding(means: Means) -> Means:
-    """The same of the genes whose means vary most: penalties are chosen by at most so many."""
-    if means.mean.shape[1] <= JUDGES:
-        return means
-    kept = np.sort(np.argsort(-means.mean.var(axis=0), kind="stable")[:JUDGES])
+def most_responding(means: Means) -> np.ndarray:
+    """The genes whose means vary most, int64: what is chosen is chosen by at most so many."""
+    return np.sort(np.argsort(-means.mean.var(axis=0), kind="stable")[:JUDGES])
+
+
+def some_genes(means: Means, kept: np.ndarray) -> Means:
+    """The same of some genes."""
     return means._replace(mean=means.mean[:, kept], variance=means.variance[:, kept])
 
 

@@ -24,7 +24,9 @@ from scgx.learn.target_ridge import (
     choose,
     controls_of,
     left_out,
+    most_responding,
     solve,
+    some_genes,
 )
 
 TRUST = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -153,7 +155,7 @@ def base_of(
         errors = means.mean - control[means.stratum]
     else:
         followers = _trusted(followers, trained, means, control, (rows, design))
-        less = _less(means, trained, followers)
+        less = _less(means, trained, followers, np.arange(means.mean.shape[1]))
         chosen = choose(rows, less, design)
         levels, changes = solve(rows, less, design, chosen)
         base = Base(design, changes.astype(np.float32), followers)
@@ -185,10 +187,14 @@ def width_of(places: Mapping[str, np.ndarray]) -> int:
     return len(next(iter(places.values()))) if places else 0
 
 
-def _less(means: Means, trained: Sequence[Perturbation], followers: Followers) -> Means:
-    """Means of conditions without what is guessed of them."""
-    guessed = np.array([followers.change(one) for one in trained])
-    return means._replace(mean=means.mean - guessed)
+def _less(
+    means: Means, trained: Sequence[Perturbation], followers: Followers, kept: np.ndarray
+) -> Means:
+    """Means of conditions without what is guessed of them, of some genes."""
+    less = some_genes(means, kept)
+    for row, one in zip(less.mean, trained):
+        row -= followers.change(one)[kept]
+    return less
 
 
 def _trusted(
@@ -210,11 +216,11 @@ def _trusted(
     own = float(np.median(moved))
     rows, design = ridge
     perturbed = means.condition > 0
-    least, best = np.inf, followers
+    least, best, kept = np.inf, followers, most_responding(means)
     first = Penalties(OWN, controls_of(means), PLACED)
     for trust in TRUST:
         tried = replace(followers, own=own, trust=trust)
-        less = _less(means, trained, tried)
+        less = _less(means, trained, tried, kept)
         errors = left_out(rows, less, design, first, codes=means.condition)[perturbed]
         loss = float((means.n[perturbed, None] * errors**2).sum())
         if loss < least:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.cells.perturbations import Perturbation
-from scgx.errors import UsageError
+from scgx.errors import DataError, UsageError
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 RESPONDS = {"rna"}
 FROM: set[str] = set()
 TO: set[str] = set()
-AT_ONCE = 160_000  # genes of cells in a step at most: what a step holds in memory
+AT_ONCE = 80_000  # genes of cells in a step at most, or those of one condition
+HELD = 40  # numbers of 4 bytes that a step holds for each of them, times the width and the members
+MEANS = 64  # bytes held for each gene of a mean: it, its variance, what is left of it, some at work
+SAMPLED = (10_000, 25_000_000)  # cells, and genes of cells, of which coexpression is told
 LEAST = 3  # validation conditions without which the network is not believed
 
 
@@ -102,6 +105,7 @@ class Model:
             raise UsageError(
                 f"dim={config.dim} is not divided by heads={config.heads}", fix="--set heads=4"
             )
+        _require_memory(data, config)
         symbols = data.symbols
         places = _places(data, config.places, seed)
         row = {name: i for i, name in enumerate(symbols)}
@@ -132,8 +136,7 @@ class Model:
         share = 0.0
         if len(source.train) > 1:
             objective = net.Objective(weight.astype(np.float32), fixed.changes, config.energy)
-            at_once = max(1, AT_ONCE // (config.cells * len(columns)))
-            fitting = replace(config, batch_size=min(config.batch_size, at_once))
+            fitting = replace(config, batch_size=_at_once(config, len(columns)))
             train(network, objective, source, fitting, seed=seed, report=report)
             share = 1.0 if config.base == "none" else model._share(source, weight, seed)
         report.say(f"perturb: {share:.0%} of what the network adds is believed")
@@ -249,6 +252,28 @@ class Model:
         return float(np.clip(share - error, 0, 1))
 
 
+def _at_once(config: Config, genes: int) -> int:
+    """Conditions in a step of the network."""
+    return min(config.batch_size, max(1, AT_ONCE // (config.cells * genes)))
+
+
+def _require_memory(data: ResponseData, config: Config) -> None:
+    """Means of conditions and a step of the network have to fit: DataError with what would."""
+    genes, told = len(data.features), data.told
+    seen = min(genes, config.genes)
+    groups = len(np.unique(told.screen.codes[data.train])) * len(told.strata.levels)
+    means = MEANS * genes * min(groups, len(data.train))
+    one = 4 * HELD * config.dim * config.members * config.cells * seen
+    need = means + one * _at_once(config, seen)
+    if need <= data.memory:
+        return
+    other = "--set batch_size=1" if means + one <= data.memory else "fewer genes (scgx hvg)"
+    raise DataError(
+        f"{groups:,} conditions in strata x {genes:,} genes need {need / 1e6:,.0f} MB",
+        fix=f"--memory {-(-need // 10**6)}M, or {other}",
+    )
+
+
 def _places(data: ResponseData, rank: int, seed: int) -> np.ndarray:
     """Factors of the covariance of genes among training cells of one condition, float32 (genes, k).
 
@@ -257,7 +282,9 @@ def _places(data: ResponseData, rank: int, seed: int) -> np.ndarray:
     """
     if not rank:
         return np.zeros((len(data.features), 0), np.float32)
-    rows = data.train[:: max(1, len(data.train) // 10_000)]
+    cells, entries = SAMPLED
+    most = min(cells, max(1, entries // len(data.features)))
+    rows = data.train[:: max(1, len(data.train) // most)]
     told = data.told
     key = told.screen.codes[rows] * (len(told.strata.levels) + 1) + told.groups[rows]
     _known, group = np.unique(key, return_inverse=True)

@@ -8,10 +8,11 @@ from support.tables import read
 
 import scgx
 from scgx.cells.perturbations import parse
-from scgx.errors import UsageError
+from scgx.errors import DataError, UsageError
 from scgx.learn import artifact
 from scgx.learn.train import restore
 from scgx.models import _perturb_items as items
+from scgx.models import perturb
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -105,6 +106,21 @@ def test_the_same_cells_are_no_distance_apart() -> None:
 def test_settings_that_do_not_fit_are_refused(screen: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not divided by heads"):
         _train(screen, tmp_path / "m.scgx", set_=["dim=30", "heads=4"])
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_what_would(screen: Path, tmp_path: Path):
+    with pytest.raises(DataError, match=r"need \d+ MB") as refused:
+        _train(screen, tmp_path / "m.scgx", memory="16M")
+    assert "--memory 33M, or --set batch_size=1" in str(refused.value)
+    assert not (tmp_path / "m.scgx").exists()
+    _train(screen, tmp_path / "m.scgx", memory="16M", epochs=1, set_=["batch_size=1"])
+
+
+def test_a_step_sees_as_many_conditions_as_its_memory_allows() -> None:
+    config = perturb.Config()
+    assert perturb._at_once(config, 100) == config.batch_size
+    assert perturb._at_once(config, 5_000) * 5_000 * config.cells <= perturb.AT_ONCE
+    assert perturb._at_once(config, 60_000) == 1
 
 
 @pytest.fixture(scope="module")
