@@ -17,6 +17,7 @@ Array = np.ndarray
 ALPHA = 0.05
 LEAST = 5.0  # counts per million in the mean of the controls
 PSEUDO = 1e-9
+ROUNDING = 1e-5  # a fold change, in log2, that float32 makes of nothing
 _PANEL = 1_024  # genes that are ranked at a time
 
 
@@ -42,6 +43,7 @@ def contrast(cells: Array, controls: Array, left_out: Array) -> Contrast:
     tested[left_out] = False
     change, z, p = np.zeros(width), np.zeros(width), np.ones(width)
     change[tested] = np.log2((mean[tested] + PSEUDO) / (base[tested] + PSEUDO))
+    change[np.abs(change) < ROUNDING] = 0.0
     where = np.flatnonzero(tested)
     for start in range(0, len(where), _PANEL):
         some = where[start : start + _PANEL]

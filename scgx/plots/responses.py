@@ -58,7 +58,9 @@ def _dots(axis, answered: Answered) -> None:  # type: ignore[no-untyped-def]
     axis.invert_yaxis()
     axis.set_xlabel("r of true and predicted change, independent controls", fontsize=7)
     axis.tick_params(axis="x", labelsize=6)
-    axis.legend(frameon=False, fontsize=6, loc="best")
+    lines = -(-len(answered.r) // 3)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.09), "ncols": 3}
+    axis.legend(frameon=False, fontsize=6 if lines < 6 else 5, **below)
 
 
 def _changes(axis, truth: np.ndarray, guess: np.ndarray, name: str) -> None:  # type: ignore[no-untyped-def]

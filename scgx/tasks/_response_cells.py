@@ -74,6 +74,21 @@ class Room:
             )  # fmt: skip
         return found
 
+    def remarks(self) -> list[str]:
+        """What is not looked at, and why."""
+        groups, n, most = self.ground.groups, len(self.ground.units), len(self.units)
+        notes = []
+        if n > most:
+            notes.append(f"tests of genes and distances of cells are of {most} perturbations")
+        seen = {int(unit) for unit in groups.unit[groups.cells >= FEWEST]} & self.units
+        if lost := most - len(seen):
+            alone = " in any stratum" if len(self.ground.strata.names) > 1 else ""
+            notes.append(
+                f"no tests of genes or distances of cells for {lost:,} of {most:,} perturbations, which"
+                f" have under {FEWEST} test cells{alone}"
+            )
+        return notes
+
     def points(self, cells: Array) -> Array:
         """Cells in components of training cells, float64 (n, d)."""
         return np.asarray(cells @ self.space.axes) - self.space.mean @ self.space.axes

@@ -6,11 +6,10 @@ import numpy as np
 
 from scgx.metrics._response import INDEPENDENT, SHARED
 from scgx.tasks._response_baselines import Answer
-from scgx.tasks._response_walk import Bench, Replicate, group_r
+from scgx.tasks._response_walk import HEADLINE, Bench, Replicate, group_r
 from scgx.tasks._scores import Entry, Extra, Level, Responses, Spread, Verdict
 from scgx.tasks._screened import Array, Ground
 
-HEADLINE = f"pearson_delta@{INDEPENDENT}"
 BESIDE = (HEADLINE, f"pearson_delta@{SHARED}", "pearson_delta_pertmean", "pds")
 ROUNDING = 1e-5  # a distance of profiles that is none
 LEAST = 0.2  # r of a replicate, under which nothing can be scored
@@ -127,17 +126,20 @@ def told(verdict: Verdict, entry: Entry, spread: Mapping[str, Spread], n: int) -
     )  # fmt: skip
 
 
-def picture(bench: Bench, ground: Ground, entries: Sequence[Entry], changes: Mapping[str, Array],
-            found: Replicate) -> Responses:  # fmt: skip
+def picture(
+    bench: Bench,
+    ground: Ground,
+    entries: Sequence[Entry],
+    changes: Mapping[str, Array],
+    found: Replicate,
+) -> Responses:
     """r of each perturbation, by entry, and true against guessed changes of up to 20,000 values."""
     truth = bench.design.truth
     step = max(1, truth.size // 20_000)
     r = {entry.name: _each(entry, HEADLINE) for entry in entries}
-    weights = bench.measured.weights
-    ceiling = np.asarray(weights @ np.nan_to_num(found.groups))
     guesses = {name: values.ravel()[::step] for name, values in changes.items()}
     return Responses(
-        tuple(ground.labels), {**r, "replicate": ceiling}, truth.ravel()[::step], guesses
+        tuple(ground.labels), {**r, "replicate": found.units}, truth.ravel()[::step], guesses
     )
 
 

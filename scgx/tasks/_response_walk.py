@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.metrics._panel import Result
-from scgx.metrics._response import Case, Cellwise, Design, correlation
+from scgx.metrics._response import INDEPENDENT, Case, Cellwise, Design, correlation
 from scgx.tasks._evaluate import metric
 from scgx.tasks._response_baselines import Answer
 from scgx.tasks._response_cells import Look, Room, marked
@@ -27,6 +27,7 @@ METRICS = (
     "pearson_delta", "pearson_delta_pertmean", "l2_top1000", "mse_delta", "pds", "centroid_accuracy",
     "de_overlap", "de_direction", "energy_perturbed", "mmd2_perturbed",
 )  # fmt: skip
+HEADLINE = f"pearson_delta@{INDEPENDENT}"
 USELESS = 0.5  # of the perturbations: a metric that tells fewer from the mean is uninformative
 _TINY = 1e-12
 
@@ -43,12 +44,14 @@ class Bench:
 @dataclass(frozen=True, eq=False)
 class Replicate:
     """By key of a metric: mean and deviation over halvings; how well it tells a replicate from the
-    mean; and r of each group (groups,), the mean over halvings.
+    mean; and r of each group (groups,) and of each perturbation (units,), the mean over halvings, NaN
+    where it has no two halves.
     """
 
     spread: dict[str, Spread]
     power: dict[str, tuple[float, float]]  # share of perturbations told apart, dynamic range
     groups: Array
+    units: Array
 
 
 def keys() -> list[str]:
@@ -87,7 +90,7 @@ def replicate(bench: Bench) -> Replicate:
     """The ceiling, and the self-test of every metric."""
     found: dict[str, list[float]] = {}
     told: dict[str, list[tuple[Array, Array]]] = {}
-    groups = []
+    groups, units = [], []
     for turn in range(HALVINGS):
         halves = bench.measured.halves(turn)
         ours, theirs = _halving(bench, halves, turn)
@@ -98,12 +101,11 @@ def replicate(bench: Bench) -> Replicate:
             if result.features is not None:
                 told.setdefault(key, []).append((result.features, _each(bad[key])))
         groups.append(_group_r(bench, halves))
+        units.append(_each(good[HEADLINE]))
     spread = {key: Spread(float(np.mean(v)), float(np.std(v))) for key, v in found.items()}
-    known = np.array(groups)
-    count = np.isfinite(known).sum(axis=0)
-    r = np.where(count > 0, np.nansum(known, axis=0) / np.maximum(count, 1), np.nan)
     power = {key: _power(key, pairs) for key, pairs in told.items()}
-    return Replicate(spread, {key: two for key, two in power.items() if two is not None}, r)
+    told_apart = {key: two for key, two in power.items() if two is not None}
+    return Replicate(spread, told_apart, _known_mean(groups), _known_mean(units))
 
 
 def self_test(found: Replicate) -> tuple[Extra, list[str]]:
@@ -115,6 +117,13 @@ def self_test(found: Replicate) -> tuple[Extra, list[str]]:
     columns = ("metric", "told apart", "dynamic range", "of use")
     title = "can a metric tell a replicate from the mean of the other perturbations?"
     return Extra(title, "", columns, tuple(rows)), [row[0] for row in rows if row[1] < USELESS]
+
+
+def _known_mean(turns: Sequence[Array]) -> Array:
+    """The mean over halvings, of those that have a value; NaN where none has."""
+    known = np.array(turns)
+    count = np.isfinite(known).sum(axis=0)
+    return np.where(count > 0, np.nansum(known, axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _made(design: Design) -> dict[str, Any]:

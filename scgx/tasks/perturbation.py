@@ -82,11 +82,11 @@ def score(ask: Request) -> Scores:
     if isinstance(mark := ask.truth.scgx.get("observational"), str):
         notes.insert(0, mark)
     if unscored:
-        notes.append(f"{UNSCORED}, replicate r under 0.2: {', '.join(unscored[:5])}")
+        more = f" and {len(unscored) - 5:,} more strata" if len(unscored) > 5 else ""
+        notes.append(f"{UNSCORED}, replicate r under 0.2: {'; '.join(unscored[:5])}{more}")
     if useless:
         notes.append(f"uninformative on these data: {', '.join(useless)}")
-    if n > LOOKED_AT:
-        notes.append(f"tests of genes and distances of cells are of {LOOKED_AT} perturbations")
+    notes += bench.room.remarks()
     changes = {guess.answer.name: measured.pooled(guess.answer.change) for guess in guesses}
     return Scores(
         task=NAME,

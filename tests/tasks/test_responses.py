@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from support.screens import effects, predicted, screen
 
+from scgx import progress
 from scgx.cells.perturbations import Perturbation
 from scgx.errors import DataError
 from scgx.h5ad.reader import open_cells
+from scgx.metrics._ranksum import contrast
+from scgx.tasks import perturbation
 from scgx.tasks._centroids import Log
 from scgx.tasks._request import Request
 from scgx.tasks._response_baselines import _design, _left_out, _normal, baselines
@@ -93,3 +96,37 @@ def test_a_baseline_without_an_answer_is_the_mean_and_says_so(summed) -> None:
         np.testing.assert_array_equal(found[name].change, found["perturbed-mean"].change)
     assert found["no-change"].coverage(here.groups.weight, 2) == 1
     assert found["additive"].coverage(here.groups.weight, 2) == 0
+
+
+def test_where_cells_are_few_it_is_said_why_and_the_picture_shows_the_replicate_of_the_table(
+    tmp_path: Path,
+) -> None:
+    """Six strata of few cells: a replicate within them is noise, all of them together are not."""
+    truth = screen(SINGLES, ["A4", "A5"], cells=36, noise=0.8)
+    six = np.arange(len(truth.label)) // 2 % 6
+    lines = np.array([f"L{i}" for i in six], dtype=object)
+    truth.more["line"] = lines
+    truth.write(tmp_path / "t.h5ad")
+    predicted(truth, {k: SINGLES[k] for k in ("A4", "A5")}, covariates=["line"]).write(
+        tmp_path / "g.h5ad"
+    )
+    with open_cells(tmp_path / "t.h5ad") as t, open_cells(tmp_path / "g.h5ad") as g:
+        found = perturbation.score(
+            Request(truth=t, guesses=[g], picture=True, say=progress.say, warn=progress.warn)
+        )
+    few = "no tests of genes or distances of cells for 2 of 2 perturbations"
+    assert any(
+        note.startswith(few) and "20 test cells in any stratum" in note for note in found.notes
+    )
+    assert found.picture is not None
+    shown = found.picture.r["replicate"]
+    assert shown.mean() == pytest.approx(found.replicate[perturbation.HEADLINE].mean, abs=1e-6)
+
+
+def test_a_fold_change_that_rounding_makes_is_none() -> None:
+    """What changes nothing has half of the directions, though float32 was between."""
+    cells = np.random.default_rng(0).uniform(0.5, 5, (30, 20))
+    found = contrast(cells.astype(np.float32), cells, np.zeros(0, np.int64))
+    assert not found.change.any()
+    more = contrast(cells + 0.001, cells, np.zeros(0, np.int64))
+    assert (more.change > 0).all()
