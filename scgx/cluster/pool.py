@@ -15,7 +15,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 import time
 import uuid
 import warnings
@@ -172,14 +171,12 @@ def _result(future: distributed.Future) -> Any:
 
 
 @contextlib.contextmanager
-def opened(place: Place, tmpdir: Path, threads: int) -> Iterator[Pool]:
-    """Workers of a place, with a folder of their own under `tmpdir`, gone when the block ends."""
+def opened(place: Place, folder: Path, threads: int) -> Iterator[Pool]:
+    """Workers of a place until the block ends; `folder` is theirs."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said here
-    prefix = ".scgx-dask-"
     with contextlib.ExitStack() as stack:
-        folder = tempfile.TemporaryDirectory(prefix=prefix, dir=tmpdir, ignore_cleanup_errors=True)
         settings = {
-            "temporary-directory": stack.enter_context(folder),
+            "temporary-directory": str(folder),
             "distributed.scheduler.allowed-failures": DEATHS,
             "distributed.worker.memory.terminate": False,
             "distributed.worker.memory.pause": False,

@@ -46,23 +46,30 @@ def sharing() -> int:
     return _pools[-1].sharing if _pools else 1
 
 
-def check(word: str | None) -> None:
+def check(word: str | None, *, is_said: bool = False) -> None:
     """Refuse a word that names no cluster, or a profile that says nonsense, before anything is done.
 
-    What goes block by block is the same to the bit wherever it is worked out: history does not say.
+    What goes block by block is the same to the bit wherever it is worked out, and history does not say
+    where, unless it `is_said`.
     """
     if word is not None:
         parse(word)
-        invocation.leave_out("--dask")
+        if not is_said:
+            invocation.leave_out("--dask")
 
 
 @contextlib.contextmanager
-def opened(word: str | None, *, tmpdir: Path, threads: int | None = None) -> Iterator[None]:
+def opened(
+    word: str | None,
+    scratch: Callable[[], contextlib.AbstractContextManager[Path]],
+    *,
+    threads: int | None = None,
+) -> Iterator[None]:
     """Workers for as long as the block lasts, whichever way it ends; nothing at all for None.
 
-    `threads` of the numerical libraries in each worker of this machine (default 1); `tmpdir` takes the
-    folders of Dask. UsageError for a word that is none; MachineError where Dask is not installed or a
-    scheduler does not answer.
+    `threads` of the numerical libraries in each worker of this machine (default 1); `scratch` makes a
+    folder for what Dask keeps on disk. UsageError for a word that is none; MachineError where Dask is
+    not installed or a scheduler does not answer.
     """
     if word is None:
         yield
@@ -75,7 +82,7 @@ def opened(word: str | None, *, tmpdir: Path, threads: int | None = None) -> Ite
             f"--dask needs {error.name or 'dask'}, which is not installed",
             fix="pip install 'scgx[scale]'",
         ) from None
-    with made_of.opened(place, tmpdir, threads or 1) as made:
+    with scratch() as folder, made_of.opened(place, folder, threads or 1) as made:
         _pools.append(made)
         try:
             yield

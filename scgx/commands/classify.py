@@ -118,7 +118,7 @@ def classify(
         trained = stack.enter_context(streams.source(model))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
-        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
+        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         lines = stack.enter_context(streams.sink(str(table))) if table is not None else None
         tissue = stack.enter_context(streams.source(reference)) if reference is not None else None
         from scgx.learn.threads import limit

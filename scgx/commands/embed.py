@@ -104,7 +104,7 @@ def embed(
         trained = None if named else stack.enter_context(streams.source(what))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
-        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
+        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         from scgx.learn.threads import limit
 
         limit(threads)

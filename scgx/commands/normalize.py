@@ -63,7 +63,7 @@ def normalize(
     with (
         streams.source(input) as src,
         streams.sink(output) as dst,
-        work.opened(dask, tmpdir=streams.tmpdir()),
+        work.opened(dask, streams.scratch),
     ):
         from scgx.cells import convert, recipe
         from scgx.h5ad.fitted import record

@@ -86,7 +86,7 @@ def predict(
         streams.source(model) as trained,
         streams.source(input) as src,
         streams.sink(output) as dst,
-        work.opened(dask, tmpdir=streams.tmpdir(), threads=threads),
+        work.opened(dask, streams.scratch, threads=threads),
     ):
         from scgx.h5ad.features import parse_modality
         from scgx.h5ad.reader import open_cells

@@ -123,7 +123,7 @@ def score(
     with ExitStack() as stack:
         wanted = [truth, *guesses, *([train] if train is not None else [])]
         sources = [stack.enter_context(streams.source(name)) for name in wanted]
-        stack.enter_context(work.opened(dask, tmpdir=streams.tmpdir(), threads=threads))
+        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         rows_to = stack.enter_context(streams.sink(str(table))) if table is not None else None
         from scgx.learn.threads import limit
 

@@ -1,5 +1,6 @@
 """`scgx tune`: search the knobs of a model."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,10 +10,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from scgx.cluster import work as place
 from scgx.commands import _options as opt
 from scgx.commands import _role_options as role
 from scgx.commands._completion import models, words
 from scgx.commands._train_roles import Roles
+from scgx.errors import UsageError
 from scgx.h5ad import streams
 from scgx.h5ad.memory import parse_memory
 
@@ -52,6 +55,7 @@ def tune(
         bool, typer.Option("--prune/--no-prune", help="stop trials that fall behind the median")
     ] = True,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="processes on this machine")] = 1,
+    dask: opt.DaskOpt = None,
     emit: Annotated[
         Literal["commands"] | None,
         typer.Option("--emit", help="print a command line per trial, to be run elsewhere"),
@@ -100,12 +104,13 @@ def tune(
     """Search the knobs of a model: trials of `train`, chosen by a metric on validation rows.
 
     Roles and --set are those of train, and what --set fixes is not searched. The first trial has the
-    model's defaults. Every trial is a plain train whose command line is kept, and the best one is
-    the output. Test rows are never read: score the output on them, beside a model of defaults. The
-    search is kept in a folder beside the output, and the same command goes on with it, after
-    Ctrl-C as after a crash, in as many processes at once as there are, on any machines that share
-    the folder; a larger --trials adds trials. --emit commands prints a train command per trial, for
-    sh, parallel or sbatch --array, and the same with --collect in its place judges what they made.
+    model's defaults. Every trial is a plain train whose command line is kept, and the best one is the
+    output. Test rows are never read: score the output on them, beside a model of defaults. The search
+    is kept in a folder beside the output, and the same command goes on with it, after Ctrl-C as after
+    a crash, in as many processes at once as there are, on any machines that share the folder; a
+    larger --trials adds trials. --dask does that with the workers of a cluster. --emit commands
+    prints a train command per trial, for sh, parallel or sbatch --array, and the same with --collect
+    in its place judges what they made.
 
     A space is TOML: lr = { low = 1e-4, high = 1e-2, log = true } or hidden = [64, 128]. Trials are
     stopped by the validation loss of the model: leave what changes that loss itself out of the
@@ -116,6 +121,7 @@ def tune(
     scgx tune logistic split.h5ad --label cell_type --trials 4 -o types.scgx
     scgx tune ridge split.h5ad --from atac --to rna --emit commands -o r.scgx > trials.sh
     """
+    given_options = dict(locals())
     roles = Roles(
         source, target, units, targets, na, label, control, tuple(covariate or ()),
         tuple(condition or ()), balance, min_cells_per_class, None, label_map, features, panel,
@@ -134,13 +140,15 @@ def tune(
     from scgx.commands import _tune_workers as workers
     from scgx.learn.threads import limit
 
+    place.check(dask, is_said=True)
+    if dask is not None and (jobs > 1 or emit or collect):
+        raise UsageError("--dask has workers of its own", fix="leave --jobs, --emit, --collect out")
     threads = workers.share(jobs, threads)
     limit(threads)
     roles.check(model)
     kind = roles.kind(model)
     budget = parse_memory(memory) // jobs
     streams.use_tmpdir(tmpdir)
-    from scgx.errors import UsageError
     from scgx.learn import tune_objective as objective
     from scgx.learn import tune_space
     from scgx.learn.knobs import settings_of
@@ -220,6 +228,12 @@ def tune(
                     return
                 if collect:
                     search.collect(held, common)
+                elif dask is not None:
+                    own = {"input": os.path.realpath(src.path), "study": folder, "worker": input}
+                    own |= {"memory": str(budget), "dask": None, "metric": goal}
+                    if workers.lacks(held):
+                        with place.opened(dask, streams.scratch, threads=threads):
+                            workers.everywhere(tune, given_options | own, held)
                 else:
                     more = [
                         *("tune", model, str(src.path), *given, "--study", str(folder)),

@@ -198,6 +198,26 @@ def temporary(folder: Path) -> Iterator[Path]:
             os.unlink(path)
 
 
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A hidden folder of this process under the folder for spools, gone when the block ends."""
+    folder = tmpdir()
+    sweep(folder)
+    path = tempfile.mkdtemp(
+        prefix=f"{_TEMPORARY}{_host()}-{os.getpid()}-", suffix=".part", dir=folder
+    )
+    try:
+        yield Path(path)
+    finally:
+        _remove(path)
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
     """Remove temporary files of processes of this host that no longer live (killed outright)."""
     mine = f"{_TEMPORARY}{_host()}-"
@@ -207,7 +227,10 @@ def sweep(folder: Path) -> None:
                 pid = entry.name[len(mine) :].split("-")[0]
                 if pid.isdigit() and not _alive(int(pid)):
                     with contextlib.suppress(OSError):
-                        os.unlink(entry.path)
+                        if entry.is_dir(follow_symlinks=False):
+                            _remove(entry.path)
+                        else:
+                            os.unlink(entry.path)
 
 
 def _host() -> str:
