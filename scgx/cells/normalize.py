@@ -147,6 +147,15 @@ def not_finite(block: Matrix) -> int:
     return int(values.size - np.count_nonzero(np.isfinite(values)))
 
 
+def without_missing(block: Matrix) -> Matrix:
+    """A copy with zeros for NaN."""
+    if isinstance(block, np.ndarray):
+        return np.where(np.isnan(block), 0, block).astype(block.dtype)
+    block = block.copy()
+    block.data[np.isnan(block.data)] = 0
+    return block
+
+
 def only(block: Matrix, columns: Array, convert: Callable[[Matrix], Matrix]) -> Matrix:
     """`convert` applied to the columns of a bool mask (m,); the others stay as they are."""
     return splice(block, convert(part(block, columns)), columns)

@@ -66,7 +66,7 @@ def join(
     with ExitStack() as stack:
         sources = [stack.enter_context(streams.source(file)) for file in files]
         table = stack.enter_context(streams.source(obs)) if obs else None
-        dst = stack.enter_context(streams.sink(output))
+        dst = stack.enter_context(streams.sink(output, mudata=True))
         from scgx.cells import joined
         from scgx.h5ad.history import sign
         from scgx.h5ad.mudata import PREAMBLE, is_mudata

@@ -251,10 +251,20 @@ def _alive(pid: int) -> bool:
     return True
 
 
+UNWRITTEN = (".h5mu", ".zarr", ".loom")  # formats that an h5ad is not, whatever it is called
+
+
 @contextlib.contextmanager
-def sink(argument: str | os.PathLike[str]) -> Iterator[Sink]:
-    """A temporary file to write; renamed onto the path, or poured, when the block ends well."""
+def sink(argument: str | os.PathLike[str], *, mudata: bool = False) -> Iterator[Sink]:
+    """A temporary file to write; renamed onto the path, or poured, when the block ends well.
+
+    UsageError for a name of a format that is not written; .h5mu is, where `mudata` says so.
+    """
     name = os.fspath(argument)
+    suffix = Path(name).suffix.lower()
+    if suffix in UNWRITTEN and not (mudata and suffix == ".h5mu"):
+        fix = "scgx join writes it" if suffix == ".h5mu" else "cells are written as .h5ad"
+        raise UsageError(f"{suffix} is read, and not written here", fix=fix, file=name)
     if name in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
         refuse_terminal()
         with temporary(tmpdir()) as path:

@@ -74,7 +74,7 @@ class _Ask:
     obs: Sequence[str]
     split: str | None
     layer: str | None
-    units: str | None
+    units: str | Mapping[str, str] | None
     features: Features | Mapping[str, Features]
     shuffle: Shuffle
     balance: str | None
@@ -108,7 +108,7 @@ class Batches:
         obs: Sequence[str] = (),
         split: str | None = "train",
         layer: str | None = None,
-        units: str | None = None,
+        units: str | Mapping[str, str] | None = None,
         features: Features | Mapping[str, Features] = None,
         shuffle: Shuffle = "block",
         balance: str | None = None,
@@ -124,14 +124,18 @@ class Batches:
         buffer: int = BUFFER,
         spool: int | None = None,
     ) -> None:
-        """Open the files and choose rows and features; reads no values yet.
+        """Open the files and choose rows and features.
+
+        Values are read only where units need the depth of cells, features are named, and obs has no
+        total_counts_MODALITY: depth is then summed over all features first.
 
         modality: `rna`, `atac`, `adt`, `activity` (by var["feature_types"]), `layer:NAME`, `obsm:KEY`,
             or several, whose rows are the same cells; None is the only one of the file
         obs: columns that come with the batches
         split: `train`, `val` or `test` of obs["split"], or None for every row
         layer: the layer that holds the values in place of X
-        units: convert to `log1p-cp10k`, `binary`, `clr`, ... (see `scgx normalize`); None is as stored
+        units: convert to `log1p-cp10k`, `binary`, `clr`, ... (see `scgx normalize`); None is as stored;
+            a mapping says it per modality
         features: `inner` (of several files, those that all have), `outer`, or names in order; a
             mapping says it per modality
         shuffle: `block`, `full` (true random: slow on disk) or None (rows in order)
@@ -209,9 +213,12 @@ class Batches:
         words = [ask.modality] if isinstance(ask.modality, str | None) else list(ask.modality)
         if not words or len(set(words)) < len(words):
             raise UsageError(f"modality={ask.modality!r} names none, or one twice")
+        if isinstance(ask.units, Mapping) and (strange := sorted(ask.units.keys() - set(words))):
+            raise UsageError(f"units are of {strange[0]!r}, which is no modality asked for")
         made = {}
         for word in words:
-            places = [place_of(cells, word, ask.units, ask.layer) for cells in files]
+            unit = ask.units.get(str(word)) if isinstance(ask.units, Mapping) else ask.units
+            places = [place_of(cells, word, unit, ask.layer) for cells in files]
             asked = ask.features
             wanted = asked.get(str(word)) if isinstance(asked, Mapping) else asked
             made[str(word or places[0].modality)] = align(places, wanted, inside)
@@ -330,7 +337,8 @@ class Batches:
         """A name for what comes in which order, whatever the files are called."""
         ask, digest = self._ask, xxhash.xxh3_128("|".join(self._identity).encode())
         for name, one in self._modalities.items():
-            digest.update(repr((name, one.keys, ask.units, one.features.tolist())).encode())
+            unit = one.places[0].conversion and one.places[0].conversion.want
+            digest.update(repr((name, one.keys, unit, one.features.tolist())).encode())
         digest.update(self.rows.tobytes())
         if self._order.weights is not None:
             digest.update(self._order.weights.tobytes())

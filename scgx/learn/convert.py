@@ -59,7 +59,7 @@ def _same(block: Rows, totals: np.ndarray | None) -> Rows:
 _CHANGES: dict[tuple[str, str], Change] = {
     ("counts", "log1p-cp10k"): norm.log1p_cp10k,
     ("binary", "log1p-cp10k"): norm.log1p_cp10k,
-    ("scaled-counts", "log1p-cp10k"): lambda block, totals: norm.log1p_cp10k(block),
+    ("scaled-counts", "log1p-cp10k"): norm.log1p_cp10k,
     ("log1p-counts", "log1p-cp10k"): lambda b, t: norm.log1p_cp10k(norm.counts_from_log1p(b), t),
     ("counts", "log1p-counts"): _logged,
     ("binary", "log1p-counts"): _logged,
@@ -72,6 +72,13 @@ _CHANGES: dict[tuple[str, str], Change] = {
         (have, "binary"): lambda block, totals: norm.binary(block)
         for have in ("counts", "log1p-cp10k", "log1p-counts", "tfidf", "scaled-counts")
     },
+}
+_LINEAR: dict[tuple[str, str], Callable[[Rows], Rows]] = {  # what divisors are sums or centres of
+    ("counts", "log1p-cp10k"): lambda block: block,
+    ("binary", "log1p-cp10k"): lambda block: block,
+    ("scaled-counts", "log1p-cp10k"): lambda block: block,
+    ("log1p-counts", "log1p-cp10k"): norm.counts_from_log1p,
+    ("counts", "clr"): lambda block: block,
 }
 
 
@@ -155,26 +162,34 @@ def totals_of(cells: Cells, modality: str) -> np.ndarray | None:
     return cells.obs.numbers(name) if name in cells.obs else None
 
 
-def clr_centres(cells: Cells, conversion: Conversion, some: np.ndarray) -> np.ndarray | None:
-    """Mean ln(1 + x) over all antibodies of each cell, float64 (n_obs,), for CLR of counts of columns
-    `some`; None where those are all there are, and so know it themselves.
+def divisors(cells: Cells, conversion: Conversion, some: np.ndarray) -> np.ndarray | None:
+    """What the values of columns `some` are divided by in each cell, float64 (n_obs,).
+
+    The recorded totals, else sums over all features of the modality, or the centres of their CLR. None
+    where the columns are all there are, and so say it themselves, and for a unit that needs none.
     """
-    if (conversion.have, conversion.want) != ("counts", "clr") or conversion.key.startswith(
-        "obsm/"
-    ):
+    modality, beside = conversion.modality, conversion.key.startswith("obsm/")
+    if conversion.uses_totals and (recorded := totals_of(cells, modality)) is not None:
+        return recorded
+    step, kinds = (conversion.have, conversion.want), modalities(cells.var)
+    if beside or step not in _LINEAR:
         return None
-    columns, measured = columns_of(cells, conversion.modality), measured_of(cells)
-    if len(columns) == len(some) and measured is None:
+    over = modality if (kinds == modality).any() else "rna"  # gene activity as a layer
+    columns, measured = np.flatnonzero(kinds == over), measured_of(cells)
+    centred = conversion.want == "clr"
+    if len(columns) == len(some) and not (centred and measured is not None):
         return None
-    centres = np.zeros(cells.n_obs)
+    made = np.zeros(cells.n_obs)
     for block in cells.blocks(conversion.key, columns=columns):
         rows = np.arange(block.start, block.start + block.X.shape[0])
-        values, panel = block.X, np.full(len(rows), len(columns))
-        if measured is not None:
-            values = measured.clear(values, rows, columns)
-            panel = measured.panel(rows, columns)
-        centres[rows] = norm.clr_centre(values, panel)
-    return centres
+        values = norm.without_missing(block.X) if conversion.missing.ignored else block.X
+        values = values if measured is None else measured.clear(values, rows, columns)
+        panel = None if measured is None else measured.panel(rows, columns)
+        if centred:
+            made[rows] = norm.clr_centre(values, panel)
+        else:
+            made[rows] = norm.row_totals(_LINEAR[step](values))
+    return made
 
 
 def check_role(

@@ -17,6 +17,7 @@ import numpy as np
 import xxhash
 from scipy import sparse
 
+from scgx.cells.normalize import without_missing
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
@@ -24,7 +25,7 @@ from scgx.h5ad.frame import Frame
 from scgx.h5ad.measured import measured_of
 from scgx.h5ad.threads import ahead
 from scgx.learn.block import CellBlock
-from scgx.learn.convert import Conversion, choose, totals_of
+from scgx.learn.convert import Conversion, choose, divisors, totals_of
 from scgx.learn.order import BUFFER, plan
 from scgx.learn.places import in_var
 
@@ -74,6 +75,7 @@ class TrainingData:
         self.groups = groups
         self.na = na
         self._measured = measured_of(cells)
+        self._divisors: dict[Conversion, np.ndarray | None] = {}
 
     @property
     def inputs(self) -> Features:
@@ -252,10 +254,16 @@ class TrainingData:
             return sparse.csr_array(sparse.vstack(parts, format="csr"))
         block = self._raw(side, rows)
         if self.na is not None:
-            block = _without_nan(block)
-        depth = totals_of(self._cells, side.features.modality)
-        use = depth is not None and side.conversion.uses_totals
-        return side.conversion.apply(block, depth[rows] if use and depth is not None else None)
+            block = without_missing(block)
+        depth = self._divisor(side)
+        return side.conversion.apply(block, None if depth is None else depth[rows])
+
+    def _divisor(self, side: Side) -> np.ndarray | None:
+        """What the values of each cell are divided by, float64 (n_obs,); None: what they sum to."""
+        if side.conversion not in self._divisors:
+            found = divisors(self._cells, side.conversion, side.columns)
+            self._divisors[side.conversion] = found
+        return self._divisors[side.conversion]
 
     def _depth(self, side: Side, rows: np.ndarray, fallback: object) -> np.ndarray:
         depth = totals_of(self._cells, side.features.modality)
@@ -263,14 +271,6 @@ class TrainingData:
             return depth[rows]
         block = fallback(rows)  # type: ignore[operator]
         return np.asarray(block.sum(axis=1), dtype=np.float64).ravel()
-
-
-def _without_nan(block: sparse.csr_array | np.ndarray) -> sparse.csr_array | np.ndarray:
-    if isinstance(block, np.ndarray):
-        return np.where(np.isnan(block), 0, block).astype(block.dtype)
-    block = block.copy()
-    block.data[np.isnan(block.data)] = 0
-    return block
 
 
 def _dense(block: sparse.csr_array | np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.gather import Source, Tables, held, source_of
 from scgx.h5ad.measured import Measured
 from scgx.h5ad.spool import Spool
-from scgx.learn.convert import totals_of
+from scgx.learn.convert import divisors
 from scgx.learn.places import Place
 
 Features = Literal["inner", "outer"] | Sequence[str] | None
@@ -90,23 +90,26 @@ def align(
             there[here[here >= 0]] = True
             known.append(there)
     every = Tables.of(tables, len(features))
-    depths = tuple(map(_depth, places))
+    named = not (wanted is None or isinstance(wanted, str))
+    depths = tuple(_depth(place, features if named else place.names) for place in places)
     return Modality(tuple(places), features, every, np.array(known, dtype=bool), depths)
 
 
-def _depth(place: Place) -> np.ndarray | None:
-    if place.conversion is None or not place.conversion.uses_totals:
+def _depth(place: Place, wanted: np.ndarray) -> np.ndarray | None:
+    """What the values of each cell are divided by, whichever of its features are wanted by name."""
+    if place.conversion is None:
         return None
-    return totals_of(place.cells, place.modality)
+    some = place.columns[np.isin(place.names.astype(str), wanted.astype(str))]
+    return divisors(place.cells, place.conversion, some)
 
 
 def _common(places: Sequence[Place], wanted: Features) -> np.ndarray:
     for place in places:
         if len(set(place.names)) < len(place.names):
             place.cells.require_unique("var")
-    if wanted == "outer":
+    if isinstance(wanted, str) and wanted == "outer":
         names = list(dict.fromkeys(name for place in places for name in place.names))
-    elif wanted is None or wanted == "inner":
+    elif wanted is None or isinstance(wanted, str):
         shared = set(places[0].names).intersection(*(place.names for place in places[1:]))
         names = [name for name in places[0].names if name in shared]
     else:

@@ -155,3 +155,20 @@ def test_simulate_draws_the_same_of_any_size(tmp_path: Path) -> None:
     )
     scgx.simulate(str(other), kind="cite", cells=60, genes=20, history=False, quiet=True)
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_targets_are_normalised_by_all_genes(shop: Path, tmp_path: Path, capsys) -> None:
+    """--targets fits some genes, in log1p CP10k of the whole cell."""
+    split, trained = shop / "split.h5ad", str(tmp_path / "m")
+    with open_cells(split) as cells:
+        some = cells.var_names[columns_of(cells, "rna")[:5]]
+    (tmp_path / "some.txt").write_text("\n".join(some))
+    roles = {"source": "adt", "target": "rna", "set_": ["rank=10", "penalty=0.01"], "quiet": True}
+    made = []
+    for targets in (tmp_path / "some.txt", None):
+        guess, chosen = tmp_path / "guess.h5ad", str(tmp_path / "some.txt")
+        scgx.train("ridge", str(split), trained, targets=targets, **roles)
+        scgx.predict(trained, str(split), str(guess), features=chosen, quiet=True)
+        with open_cells(guess) as cells:
+            made.append(cells.rows("X", np.arange(cells.n_obs)))
+    np.testing.assert_allclose(*made, rtol=1e-4, atol=1e-5)

@@ -45,6 +45,16 @@ def test_an_output_appears_only_when_the_work_ends_well(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out"]
 
 
+@pytest.mark.parametrize("name", ["a.h5mu", "a.zarr", "a.Loom"])
+def test_a_name_of_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="not written here"):
+        with streams.sink(tmp_path / name):
+            pass
+    with streams.sink(tmp_path / "a.h5mu", mudata=True) as dst:
+        dst.path.write_bytes(b"x")
+    assert os.listdir(tmp_path) == ["a.h5mu"]
+
+
 def test_modes_follow_the_umask_or_the_file_that_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "out"
     before = os.umask(0o027)

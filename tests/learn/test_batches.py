@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+import scgx
 from scgx.errors import DataError, InputError, UsageError
 from scgx.learn.batches import Batches
 from scgx.learn.order import Shard, plan
@@ -314,6 +315,30 @@ def test_files_are_aligned_by_name_and_mixed(three, features):
             assert set(batch.dataset.tolist()) == {0, 1, 2}
             rows.append(batch.rows)
         assert (np.sort(np.concatenate(rows)) == np.arange(600)).all()
+
+
+def test_units_of_a_pair_are_said_for_each(one):
+    path, _ = one
+    units = {"rna": "log1p-cp10k", "atac": "binary"}
+    with Batches(path, 100, modality=["rna", "atac"], units=units, split=None) as data:
+        batch = next(iter(data))
+        assert set(batch.values["atac"].data) == {1.0}
+        assert batch.values["rna"].data.max() > 1.5
+        assert (batch.values["rna"].data != np.rint(batch.values["rna"].data)).any()
+    with pytest.raises(UsageError, match="no modality asked for"):
+        Batches(path, 100, modality="rna", units=units)
+
+
+@pytest.mark.parametrize("modality", ["rna", "adt"])
+def test_named_features_are_normalised_by_all_of_them(tmp_path, modality):
+    path = str(tmp_path / "cite.h5ad")
+    scgx.fetch("demo", output=path, cells=60, genes=12, modality="adt", quiet=True)
+    ask = {"modality": modality, "shuffle": None, "split": None, "dense": True}
+    ask["units"] = "clr" if modality == "adt" else "log1p-cp10k"
+    with Batches(path, 60, **ask) as data:
+        every, names = next(iter(data)).x, data.features[modality]
+    with Batches(path, 60, features=names[3:6], **ask) as data:
+        np.testing.assert_allclose(next(iter(data)).x, every[:, 3:6], rtol=1e-6)
 
 
 def test_files_in_other_units_are_brought_to_one(three, tmp_path):
