@@ -15,15 +15,22 @@ from typing import TextIO
 
 _LINE = 200
 _ELLIPSIS = " ... "
-_state = {"prefix": "scgx", "quiet": False}
+_state = {"prefix": "scgx", "quiet": False, "mute": False}
 
 
-def configure(*, prefix: str | None = None, quiet: bool | None = None) -> None:
-    """Set who speaks and whether it speaks; called once per process by the command line."""
+def configure(
+    *, prefix: str | None = None, quiet: bool | None = None, mute: bool | None = None
+) -> None:
+    """Set who speaks and whether it speaks; called once per process by the command line.
+
+    One that is mute says its errors alone: it is one of several that would all say the rest.
+    """
     if prefix is not None:
         _state["prefix"] = prefix
     if quiet is not None:
         _state["quiet"] = quiet
+    if mute is not None:
+        _state["mute"] = mute
 
 
 def escape(text: str) -> str:
@@ -45,7 +52,7 @@ def _print(text: str) -> None:
 
 def say(text: str) -> None:
     """One line on stderr; silent under --quiet."""
-    if not _state["quiet"]:
+    if not _state["quiet"] and not _state["mute"]:
         _print(f"{_state['prefix']}: {escape(text)}")
 
 
@@ -62,7 +69,8 @@ def hushed() -> Iterator[None]:
 
 def warn(text: str) -> None:
     """One line on stderr, under --quiet too."""
-    _print(f"{_state['prefix']}: warning: {escape(text)}")
+    if not _state["mute"]:
+        _print(f"{_state['prefix']}: warning: {escape(text)}")
 
 
 def fail(text: str) -> None:
@@ -77,7 +85,7 @@ def fail(text: str) -> None:
 @contextmanager
 def bar(label: str, total: float | None) -> Iterator[Callable[[float], None]]:
     """Progress of a long piece of work; yields `advance(amount)`."""
-    if _state["quiet"] or sys.stderr is None:
+    if _state["quiet"] or _state["mute"] or sys.stderr is None:
         yield lambda amount: None
     elif sys.stderr.isatty():
         from rich.console import Console

@@ -250,8 +250,11 @@ def test_what_must_not_stand_in_the_code() -> None:
     assert not found, "\n".join(found)
 
 
-# folders, threads and addresses that a user sets for all commands; a setting of one is an option of it
-ENVIRONMENT = {"cli.py", "h5ad/streams.py", "learn/threads.py", "metrics/_forest.py"}
+# folders, threads and addresses that a user sets for all commands, and what a launcher tells its
+# processes; a setting of one is an option of it
+ENVIRONMENT = {
+    "cli.py", "h5ad/streams.py", "learn/launched.py", "learn/threads.py", "metrics/_forest.py",
+}  # fmt: skip
 
 
 def test_the_environment_sets_no_knob() -> None:

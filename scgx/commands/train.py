@@ -124,6 +124,9 @@ def train(
         raise UsageError(
             f"model {model!r} does not train in epochs", fix="leave --log, --plot and --resume out"
         )
+    from scgx.commands import _train_processes
+
+    here = _train_processes.here(model, settings, input)
     checkpoint = None if output == "-" else Path(f"{output}.checkpoint")
     if resume and checkpoint is None:
         from scgx.errors import UsageError
@@ -131,16 +134,19 @@ def train(
         raise UsageError("--resume needs the output of the first run", fix="give the same -o PATH")
     with ExitStack() as stack:
         src = stack.enter_context(streams.source(input))
-        if checkpoint is not None and hasattr(settings, "epochs"):
+        if checkpoint is not None and hasattr(settings, "epochs") and here.is_first:
             from scgx.learn.checkpoint import alone
 
             stack.enter_context(alone(Path(output)))
-        dst = stack.enter_context(streams.sink(output))
+        dst = stack.enter_context(streams.sink(output)) if here.is_first else None
         from scgx.h5ad.reader import open_cells
 
-        report = progress.Report(log, checkpoint=checkpoint, resume=resume)
-        with open_cells(src.path, name=src.name, memory=budget) as cells:
+        written = log if here.is_first else None
+        report = progress.Report(written, checkpoint=checkpoint, resume=resume)
+        with open_cells(src.path, name=src.name, memory=budget // here.local_total) as cells:
             fitted = roles.fit(model, cells, settings, seed=seed, report=report)
+            if dst is None:
+                return
             fitted.write(dst.path)
         if plot is not None:
             from scgx import plots

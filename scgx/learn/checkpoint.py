@@ -45,16 +45,22 @@ def keep(path: Path, state: bytes, report: Report, *, what: str) -> None:
             os.unlink(temporary)
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `pack` was given; InputError where there is no checkpoint, or something else."""
+def read(path: Path) -> bytes:
+    """A checkpoint as it lies there; InputError where there is none."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            plain = json.loads(archive.read("checkpoint.json"))
-            return plain, unpack_arrays(archive.read("arrays.safetensors"))
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(
             "no checkpoint to go on from", fix="train without --resume", file=str(path)
         ) from None
+
+
+def unpack(state: bytes, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `pack` was given; InputError where it is something else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(state)) as archive:
+            plain = json.loads(archive.read("checkpoint.json"))
+            return plain, unpack_arrays(archive.read("arrays.safetensors"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError("is not a checkpoint of scgx", file=str(path)) from error
 

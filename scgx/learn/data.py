@@ -28,6 +28,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.convert import Conversion, choose, divisors, totals_of
 from scgx.learn.order import BUFFER, plan
 from scgx.learn.places import in_var
+from scgx.learn.shares import WHOLE, Share, chunks
 
 if TYPE_CHECKING:
     from scgx.h5ad.gather import Again
@@ -172,16 +173,21 @@ class TrainingData:
         return TrainingData(self._cells, sides, parts, groups=self.groups, na=self.na)
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool = True,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
-        """TrainingData of `size` rows; the next buffer is read while this one is used."""
+        """Batches of `size` rows; the next buffer is read while this one is used."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
-        most = max(1, self._rows_at_once // size) * size  # whole batches: memory changes none
-        whole = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
-        buffers = (each[i : i + most] for each in whole for i in range(0, len(each), most))
-        for chunk, x, y, weight in ahead(self._buffer(chunk) for chunk in buffers):
-            for start in range(0, len(chunk), size):
-                part = slice(start, start + size)
+        found = chunks(order, size, share=share, most=self._rows_at_once)
+        made = ((self._buffer(chunk), cuts) for chunk, cuts in found)
+        for (chunk, x, y, weight), cuts in ahead(made):
+            for part in cuts:
                 yield Batch(chunk[part], x[part], y[part], None if weight is None else weight[part])
 
     def _buffer(self, rows: np.ndarray) -> Batch:

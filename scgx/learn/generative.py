@@ -21,7 +21,8 @@ from scgx.h5ad.frame import Frame
 from scgx.h5ad.threads import ahead
 from scgx.learn.conditions import Conditions
 from scgx.learn.convert import Conversion
-from scgx.learn.order import BUFFER, plan
+from scgx.learn.order import plan
+from scgx.learn.shares import WHOLE, Share, chunks
 
 ROWS = 8_192
 
@@ -80,7 +81,14 @@ class GenerativeData:
             yield CountBatch(some, self.x(some), self.codes(some))
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool = True,
+        share: Share = WHOLE,
     ) -> Iterator[CountBatch]:
         """`size` rows at a time; the next buffer is read while this one is used.
 
@@ -88,12 +96,11 @@ class GenerativeData:
         """
         if shuffle and self.balance:
             rows = self._balanced(rows, np.random.default_rng([seed, epoch, 1]))
-        order = plan(rows, seed, epoch, shuffle=shuffle)
-        buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
-        for chunk, x in ahead((chunk, self.x(chunk)) for chunk in buffers):
-            for start in range(0, len(chunk), size):
-                some = chunk[start : start + size]
-                yield CountBatch(some, x[start : start + size], self.codes(some))
+        found = chunks(plan(rows, seed, epoch, shuffle=shuffle), size, share=share)
+        for chunk, x, cuts in ahead((chunk, self.x(chunk), cuts) for chunk, cuts in found):
+            for part in cuts:
+                some = chunk[part]
+                yield CountBatch(some, x[part], self.codes(some))
 
     def _balanced(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         label = self._codes[rows, 0]

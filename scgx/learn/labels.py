@@ -27,8 +27,9 @@ from scgx.h5ad.frame import Column, Frame, Nullable
 from scgx.h5ad.threads import ahead
 from scgx.learn.augment import Augment
 from scgx.learn.block import CellBlock
-from scgx.learn.order import BUFFER, plan
+from scgx.learn.order import plan
 from scgx.learn.panel import Lens
+from scgx.learn.shares import WHOLE, Share, chunks
 from scgx.progress import say, warn
 
 ROWS = 8_192
@@ -164,15 +165,21 @@ class LabelledData:
         return CellBlock(self.x(rows), obs, self.totals(rows), present)
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool = True,
+        share: Share = WHOLE,
     ) -> Iterator[LabelBatch]:
         """`size` rows at a time; the next buffer is read while this one is used."""
-        order = plan(rows, seed, epoch, shuffle=shuffle)
-        buffers = (order[i : i + BUFFER] for i in range(0, len(order), BUFFER))
-        for chunk, x in ahead((chunk, self.x(chunk)) for chunk in buffers):
-            for start in range(0, len(chunk), size):
-                some = chunk[start : start + size]
-                yield LabelBatch(some, x[start : start + size], self.y(some), self.weight(some))
+        found = chunks(plan(rows, seed, epoch, shuffle=shuffle), size, share=share)
+        for chunk, x, cuts in ahead((chunk, self.x(chunk), cuts) for chunk, cuts in found):
+            for part in cuts:
+                some = chunk[part]
+                yield LabelBatch(some, x[part], self.y(some), self.weight(some))
 
     def with_copies(self, copies: Iterable[int]) -> LabelledData:
         """The same data, of which the cells and only these augmented copies (1, 2, ...) train."""

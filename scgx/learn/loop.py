@@ -8,46 +8,38 @@ A run is a function of its seed alone: batches are a function of (seed, epoch), 
 torch's generator, which is seeded here and given back as it was found. So a checkpoint of weights,
 optimiser, generators and counters is the whole state, and a resumed run ends bit-identical to one
 that was never interrupted. Checkpoints are a zip of JSON and safetensors, never a pickle.
+
+Where several processes were started together (`torchrun`), a step is the same step, of which each does
+a part (`learn/distributed.py`); the first one alone writes.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-import xxhash
 from torch import Tensor, nn
 
 from scgx.errors import DataError, UsageError
-from scgx.learn.checkpoint import keep, pack, read
+from scgx.learn import launched
+from scgx.learn.checkpoint import keep, read
+from scgx.learn.distributed import Part, team_of
+from scgx.learn.loop_state import Settings, State, name_of
+from scgx.learn.shares import Share
 from scgx.progress import Report
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How long, how fast, and where."""
-
-    epochs: int = 40  # at most so many passes over the training rows
-    batch_size: int = 256  # rows per step
-    lr: float = 3e-3  # highest learning rate
-    weight_decay: float = 0.01  # on matrices; biases and norms are left alone
-    warmup: float = 0.05  # share of all steps in which the rate climbs to lr
-    final: float = 0.01  # the last rate, as a share of lr; a cosine leads there
-    patience: int = 8  # epochs without a better validation loss before stopping
-    clip: float = 1.0  # largest norm of a gradient
-    optimizer: str = "adamw"  # adamw | sgd
-    momentum: float = 0.9  # of sgd
-    device: str = "auto"  # auto | cpu | cuda
+__all__ = ["History", "Loss", "Settings", "Source", "fit_network", "rate", "require_device"]
 
 
 class Source(Protocol):
-    """Where batches come from: rows of two parts, and a name for exactly this data."""
+    """Where batches come from: rows of two parts, and a name for exactly this data.
+
+    Of several processes each is given `share=` as well, the `Share` of the batches that it takes.
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -91,23 +83,26 @@ def fit_network(
     if settings.epochs < 1 or settings.batch_size < 1:
         raise UsageError("epochs and batch_size must be at least 1")
     device = choose_device(settings.device, report)
+    is_first = launched.place().is_first
     with _deterministic(seed, device):
         run = _Run(network.to(device), loss_of, data, settings, device, seed)
+        state = run.state
         if resume is not None:
             run.load(resume)
-            report.say(f"resumed after epoch {len(run.records)}")
-            for record in run.records:
+            report.say(f"resumed after epoch {len(state.records)}")
+            for record in state.records:
                 report.log(record)
         with report.bar("epochs", settings.epochs) as advance:
-            advance(len(run.records))
+            advance(len(state.records))
             while not run.finished():
                 report.log(run.epoch())
-                if checkpoint is not None:
-                    keep(checkpoint, run.save(), report, what=f"epoch {len(run.records)}")
+                if checkpoint is not None and is_first:
+                    what = f"epoch {len(state.records)}"
+                    keep(checkpoint, state.save(run.name), report, what=what)
                 advance(1)
-        network.load_state_dict(run.best)
+        network.load_state_dict(state.best)
         network.cpu().eval()
-    return History(run.records, run.best_epoch, run.best_loss)
+    return History(state.records, state.best_epoch, state.best_loss)
 
 
 def rate(step: int, steps: int, settings: Settings) -> float:
@@ -134,13 +129,26 @@ def choose_device(wanted: str, report: Report) -> torch.device:
     if wanted == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return _own_cuda()
     report.say("training on the cpu")
     return torch.device("cpu")
 
 
+def _own_cuda() -> torch.device:
+    """The device of this process: of several on a machine each has one."""
+    place = launched.place()
+    if place.total == 1:
+        return torch.device("cuda")
+    if place.local_total > torch.cuda.device_count():
+        raise UsageError(
+            f"{place.local_total} processes for {torch.cuda.device_count()} cuda devices",
+            fix="torchrun --nproc-per-node with as many as there are, or --device cpu",
+        )
+    return torch.device("cuda", place.local)
+
+
 class _Run:
-    """The state of a training run, and the three things that move it: epoch, save, load."""
+    """A training run: one epoch after another, until nothing improves."""
 
     def __init__(
         self,
@@ -153,161 +161,116 @@ class _Run:
     ) -> None:
         self.network, self.loss_of, self.data = network, loss_of, data
         self.settings, self.device, self.seed = settings, device, seed
-        self.optimizer = _optimizer(network, settings)
+        self.state = State(network, settings, device)
         self.steps = settings.epochs * math.ceil(len(data.train) / settings.batch_size)
-        self.step = 0
-        self.records: list[dict[str, Any]] = []
-        self.best = _copy(network)
-        self.best_epoch, self.best_loss = 0, math.inf
-        self._name: str | None = None
+        self.name = name_of(settings, network, seed, data.fingerprint())
+        self.team = team_of(device)
+        if self.team is not None:
+            self.team.begin(network, self.name)
+
+    def load(self, path: Path) -> None:
+        """Go on where a checkpoint stopped, which of several processes the first one reads."""
+        held = read(path) if launched.place().is_first else b""
+        self.state.load(held if self.team is None else self.team.bytes(held), self.name, path)
 
     def finished(self) -> bool:
         """All epochs done, or no better validation loss for `patience` epochs."""
-        done = len(self.records)
-        waited = done - self.best_epoch
+        done = len(self.state.records)
+        waited = done - self.state.best_epoch
         return done >= self.settings.epochs or (done > 0 and waited >= self.settings.patience)
 
     def epoch(self) -> dict[str, Any]:
         """Train once over the training rows, judge the validation rows, keep what is better."""
-        number = len(self.records) + 1
+        state = self.state
+        number = len(state.records) + 1
         started = time.perf_counter()
         train_loss, waited = self._train(number)
         seconds = max(time.perf_counter() - started, 1e-9)
         val_loss = self._judge() if len(self.data.val) else None
         judged = train_loss if val_loss is None else val_loss
         _require_finite(judged, f"epoch {number}, on validation rows")
-        if val_loss is None or judged < self.best_loss:
-            self.best, self.best_epoch, self.best_loss = _copy(self.network), number, judged
-        self.records.append(
+        if val_loss is None or judged < state.best_loss:
+            state.keep_best()
+            state.best_epoch, state.best_loss = number, judged
+        state.records.append(
             {
                 "epoch": number,
                 "train_loss": train_loss,
                 "val_loss": val_loss,
-                "lr": self.optimizer.param_groups[0]["lr"],
+                "lr": state.optimizer.param_groups[0]["lr"],
                 "cells_per_s": round(len(self.data.train) / seconds, 1),
                 "wait_share": round(waited / seconds, 4),
             }
         )
-        return self.records[-1]
+        return state.records[-1]
 
     def _train(self, epoch: int) -> tuple[float, float]:
         self.network.train()
         total, rows, waited = 0.0, 0, 0.0
         asked = time.perf_counter()
-        batches = self.data.batches(
-            self.data.train, self.settings.batch_size, seed=self.seed, epoch=epoch, shuffle=True
-        )
-        for number, batch in enumerate(batches, 1):
+        for number, (batch, part) in enumerate(self._parts(epoch), 1):
             waited += time.perf_counter() - asked
-            loss = self._step(batch)
+            loss = self._step(batch, part)
             _require_finite(loss, f"epoch {epoch}, batch {number}")
-            total, rows = total + loss * len(batch.rows), rows + len(batch.rows)
+            total, rows = total + loss * part.total, rows + part.total
             asked = time.perf_counter()
         return total / max(rows, 1), waited
 
-    def _step(self, batch: Any) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.step, self.steps, self.settings)
-        self.optimizer.zero_grad(set_to_none=True)
+    def _parts(self, epoch: int) -> Iterator[tuple[Any, Part]]:
+        """Batches of training rows, and which part of a batch each is."""
+        share = None if self.team is None else self.team.learning
+        batches = self._batches(self.data.train, epoch, share)
+        if self.team is not None:
+            return self.team.batches(batches)
+        return ((each, Part(0, len(each.rows), len(each.rows))) for each in batches)
+
+    def _batches(self, rows: np.ndarray, epoch: int, share: Share | None) -> Iterable[Any]:
+        """Of an epoch of training from 1 on; of epoch 0 the validation rows, in order."""
+        size, told = self.settings.batch_size, {} if share is None else {"share": share}
+        return self.data.batches(rows, size, seed=self.seed, epoch=epoch, shuffle=epoch > 0, **told)
+
+    def _step(self, batch: Any, part: Part) -> float:
+        optimizer = self.state.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = rate(self.state.step, self.steps, self.settings)
+        optimizer.zero_grad(set_to_none=True)
+        value = self._slopes(batch, part)
+        if math.isfinite(value):
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+            optimizer.step()
+            self.state.step += 1
+        return value
+
+    def _slopes(self, batch: Any, part: Part) -> float:
+        """The loss of a batch; every weight has its slope then, where the loss is finite."""
+        if self.team is not None:
+            with self.team.part_of_batch(part, len(batch.rows)), _half_precision(self.device):
+                loss = self.loss_of(self.network, batch, self.device)
+            return self.team.backward(self.network, loss, part)
         with _half_precision(self.device):
             loss = self.loss_of(self.network, batch, self.device)
         value = loss.item()
         if math.isfinite(value):
             loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-            self.optimizer.step()
-            self.step += 1
         return value
 
     @torch.no_grad()
     def _judge(self) -> float:
         self.network.eval()
-        total = 0.0
-        for batch in self.data.batches(
-            self.data.val, self.settings.batch_size, seed=self.seed, epoch=0, shuffle=False
-        ):
+        share = None if self.team is None else self.team.judging
+        losses = []
+        for batch in self._batches(self.data.val, 0, share):
             with _half_precision(self.device):
                 loss = self.loss_of(self.network, batch, self.device)
-            total += loss.item() * len(batch.rows)
-        return total / len(self.data.val)
-
-    def name(self) -> str:
-        """A hash of data, settings and shape of the network: what a resume must match."""
-        if self._name is None:
-            settings = {k: v for k, v in asdict(self.settings).items() if k != "device"}
-            shape = [(k, list(v.shape)) for k, v in self.network.state_dict().items()]
-            whole = json.dumps([settings, shape, self.seed, self.data.fingerprint()])
-            self._name = xxhash.xxh3_128_hexdigest(whole.encode())
-        return self._name
-
-    def save(self) -> bytes:
-        """The whole state as one zip."""
-        arrays = {f"weights/{k}": v for k, v in self.network.state_dict().items()}
-        arrays |= {f"best/{k}": v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"optimizer/{i}/{k}": v for k, v in state.items()}
-        arrays["generator/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            arrays["generator/cuda"] = torch.cuda.get_rng_state()
-        plain = {
-            "of": self.name(),
-            "step": self.step,
-            "best_epoch": self.best_epoch,
-            "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
-            "records": self.records,
-        }
-        return pack(plain, {k: v.cpu().numpy() for k, v in arrays.items()})
-
-    def load(self, path: Path) -> None:
-        """Go on where a checkpoint stopped; refuse one of other data or settings."""
-        plain, arrays = read(path)
-        if plain.get("of") != self.name():
-            raise DataError(
-                "the checkpoint belongs to other data or settings",
-                fix="train with the options of the first run, or without --resume",
-                file=str(path),
-            )
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, value in arrays.items():
-            part, _, rest = key.partition("/")
-            parts.setdefault(part, {})[rest] = torch.from_numpy(np.array(value))
-        self.network.load_state_dict(parts["weights"])
-        self.best = parts["best"]
-        whole = self.optimizer.state_dict()
-        whole["state"] = {}
-        for key, moment in parts.get("optimizer", {}).items():
-            i, _, name = key.partition("/")
-            whole["state"].setdefault(int(i), {})[name] = moment
-        self.optimizer.load_state_dict(whole)
-        torch.set_rng_state(parts["generator"]["cpu"])
-        if self.device.type == "cuda" and "cuda" in parts["generator"]:
-            torch.cuda.set_rng_state(parts["generator"]["cuda"])
-        self.step, self.records = plain["step"], plain["records"]
-        self.best_epoch = plain["best_epoch"]
-        self.best_loss = math.inf if plain["best_loss"] is None else plain["best_loss"]
+            losses.append(loss.item() * len(batch.rows))
+        losses = losses if self.team is None else self.team.in_order(losses)
+        return sum(losses) / len(self.data.val)
 
 
 def _require_finite(loss: float, where: str) -> None:
     if not math.isfinite(loss):
         fix = "--set lr=... with less, or look at the values with scgx info"
         raise DataError(f"the loss is {loss} at {where}", fix=fix)
-
-
-def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    groups = [g for g in groups if g["params"]]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
 
 
 @contextmanager

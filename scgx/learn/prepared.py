@@ -15,6 +15,7 @@ from scgx.learn.data import TrainingData
 from scgx.learn.loadings import Loadings
 from scgx.learn.residual import deviations
 from scgx.learn.selection import judges
+from scgx.learn.shares import WHOLE, Share
 from scgx.learn.windows import Gathered, gather
 
 
@@ -68,24 +69,37 @@ class Prepared:
         return f"{self.data.fingerprint()} {self._name}"
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator[Fed]:
         """Batches of `size` rows; while shuffling, at most `near.most` windows of each are kept."""
-        found = self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle)
+        found = self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle, share=share)
         for number, batch in enumerate(found):
             place = self._place[batch.rows]
             near = None
             if self.near is not None:
                 near = gather(batch.x, self.near.basis, self.near.bins)
-                if shuffle and len(near.cell) > self.near.most:
-                    near = _some(near, self.near.most, np.random.default_rng([seed, epoch, number]))
+                if shuffle:
+                    rng = np.random.default_rng([seed, epoch, number])
+                    near = _some(near, self.near.most, rng, share)
             truth = deviations(batch.y, self.loadings)
             yield Fed(batch.rows, self.state[place], self.codes[place], truth, batch.weight, near)
 
 
-def _some(near: Gathered, most: int, rng: np.random.Generator) -> Gathered:
-    """A sample of windows: the others of this batch are left out once, as dropout does."""
-    kept = np.sort(rng.choice(len(near.cell), most, replace=False))
+def _some(near: Gathered, most: int, rng: np.random.Generator, share: Share) -> Gathered:
+    """At most so many windows of a batch: the others are left out once, as dropout does."""
+    own = len(near.cell)
+    before, total = share.among(own)
+    if total <= most:
+        return near
+    kept = np.sort(rng.choice(total, most, replace=False)) - before
+    kept = kept[(kept >= 0) & (kept < own)]
     return Gathered(near.cell[kept], near.gene[kept], near.values[kept])
 
 

@@ -17,6 +17,7 @@ from scgx.learn.block import CellBlock
 from scgx.learn.labels import LabelBatch, LabelledData
 from scgx.learn.loop import History
 from scgx.learn.prepared import Standard
+from scgx.learn.shares import WHOLE, Share
 from scgx.models._mlp_net import train as train_network
 from scgx.progress import Report
 
@@ -110,10 +111,19 @@ class Standardised:
         return f"{self.data.fingerprint()} {self.name}"
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator["Named"]:
         """Batches of `size` rows."""
-        for batch in self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle):
+        for batch in self.data.batches(
+            rows, size, seed=seed, epoch=epoch, shuffle=shuffle, share=share
+        ):
             yield Named(batch, dense(batch.x, self.standard))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scgx.learn.distributed import fair
 from scgx.learn.loop import Loss
 from scgx.learn.prepared import Fed
 from scgx.learn.windows import Gathered
@@ -187,7 +188,8 @@ def cross_entropy(mean: np.ndarray, scale: np.ndarray) -> Loss:
         if batch.weight is None:
             return -found.mean() / entropy
         share = torch.from_numpy(batch.weight).to(device)
-        return -(found * share).sum(dim=(1, 2)).mean() / share.sum().clamp_min(1) / entropy
+        whole = max(fair(float(share.sum())), 1)
+        return -(found * share).sum(dim=(1, 2)).mean() / whole / entropy
 
     return loss
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from scgx.learn.generative import CountBatch, GenerativeData
 from scgx.learn.loop import History
 from scgx.learn.selection import judges
+from scgx.learn.shares import WHOLE, Share
 from scgx.models._mlp_net import train as train_network
 from scgx.progress import Report
 
@@ -214,10 +215,17 @@ class Source:
         return f"{self.data.fingerprint()} {self.name}"
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator[Dense]:
         """Batches of `size` rows, sparse until they are used."""
-        found = self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle)
+        found = self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle, share=share)
         return (Dense(batch) for batch in found)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scgx.errors import InputError
+from scgx.learn.distributed import fair
 from scgx.learn.loop import History, Loss, Settings, Source, fit_network
 from scgx.learn.prepared import Fed
 from scgx.progress import Report
@@ -127,7 +128,7 @@ def squared_error(guess: Tensor, truth: Tensor, weight: np.ndarray | None) -> Te
     share = torch.from_numpy(weight).to(truth.device)
     known = torch.where(share > 0, truth, torch.zeros_like(truth))
     error = ((guess - known) ** 2 * share).sum(dim=(1, 2)).mean()
-    return error / share.sum().clamp_min(1)
+    return error / max(fair(float(share.sum())), 1)
 
 
 def train(

@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scgx.learn.data import TrainingData
+from scgx.learn.distributed import fair, gather
 from scgx.learn.loadings import Loadings
 from scgx.learn.lsi import unit_rows
 from scgx.learn.residual import deviations
 from scgx.learn.selection import judges, parts
+from scgx.learn.shares import WHOLE, Share
 from scgx.models._multivae_beside import Rows
 from scgx.models._multivae_net import Decoder, Gaussian, Member, Network, product
 
@@ -92,10 +94,19 @@ class Pairs:
         return f"{self.data.fingerprint()} {self._name}"
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator[Fed]:
         """Batches of `size` rows."""
-        for batch in self.data.batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle):
+        for batch in self.data.batches(
+            rows, size, seed=seed, epoch=epoch, shuffle=shuffle, share=share
+        ):
             place = self._place[batch.rows]
             sides = tuple(
                 self._side(i, values, place, batch.rows, batch.weight if i else None)
@@ -198,7 +209,7 @@ class _Bound:
             total = total + self.config.values * self._values(decoder, components, side)
             if decoder.share is not None and side.counts is not None and self.config.counts:
                 found = decoder.likelihood(hidden, side.counts).sum()
-                total = total - self.config.counts * found / max(side.counts.nnz, 1)
+                total = total - self.config.counts * found / max(fair(side.counts.nnz), 1)
         return total
 
     def _values(self, decoder: Decoder, components: Tensor, side: Side) -> Tensor:
@@ -208,7 +219,7 @@ class _Bound:
         if side.weight is None:
             return error.mean()
         weight = torch.from_numpy(side.weight).to(self.device)
-        return torch.where(weight > 0, error * weight, 0).sum() / weight.sum().clamp_min(1)
+        return torch.where(weight > 0, error * weight, 0).sum() / max(fair(float(weight.sum())), 1)
 
     def _peaks(self, decoder: Decoder, components: Tensor, side: Side) -> Tensor:
         """Negative log likelihood per open peak, of some of the peaks."""
@@ -227,7 +238,7 @@ class _Bound:
             found = functional.binary_cross_entropy_with_logits(odds, truth, reduction="sum")
         else:
             found = (odds.exp() - truth * odds).sum()
-        return found * (features / len(columns)) / max(x.nnz, 1)
+        return found * (features / len(columns)) / max(fair(x.nnz), 1)
 
     def _align(self, look: Gaussian, seen: Gaussian) -> Tensor:
         config, total = self.config, torch.zeros((), device=self.device)
@@ -235,9 +246,10 @@ class _Bound:
             common = slice(config.common)
             one, other = (functional.normalize(q[0][:, common], dim=1) for q in (look, seen))
             warmth = self.member.temperature.exp().clamp(COOLEST, 10.0)
-            near = one @ other.T / warmth
-            own = torch.arange(len(near), device=self.device)
-            loss = functional.cross_entropy(near, own) + functional.cross_entropy(near.T, own)
+            (ones, first), (others, _) = gather(one), gather(other)
+            own = torch.arange(first, first + len(one), device=self.device) % len(ones)
+            loss = functional.cross_entropy(one @ others.T / warmth, own)
+            loss = loss + functional.cross_entropy(other @ ones.T / warmth, own)
             total = total + config.contrast * loss / 2
         if config.divergence:
             (a, u), (b, v) = look, seen

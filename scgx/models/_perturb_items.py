@@ -18,6 +18,7 @@ import numpy as np
 
 from scgx.cells.perturbations import Perturbation
 from scgx.learn.response_data import Means, ResponseData
+from scgx.learn.shares import WHOLE, Share
 from scgx.learn.target_ridge import (
     Design,
     Penalties,
@@ -301,13 +302,24 @@ class Source:
         self.val = np.arange(self._taught, self._taught + min(len(lessons[1].n), most))
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """Items in batches, with controls drawn for this epoch; in training so many of all items."""
         rng = np.random.default_rng([seed, epoch if shuffle else FIRST])
         order = rng.permutation(self._taught)[: len(rows)] if shuffle else rows
-        for start in range(0, len(order), size):
-            yield self._batch(order[start : start + size], rng)
+        for place, start in enumerate(range(0, len(order), size)):
+            some = order[start : start + size]
+            controls, own = self._drawn(some, rng)  # of all the batch: shares are parts of it
+            mine = np.isin(some, share.of(some, place))
+            if mine.any():
+                yield self._batch(some[mine], controls[mine], None if own is None else own[mine])
 
     def fingerprint(self) -> str:
         """A name for exactly these items."""
@@ -316,17 +328,23 @@ class Source:
         digest.update(self._columns.tobytes() + self._all.change.tobytes())
         return digest.hexdigest()
 
-    def _batch(self, rows: np.ndarray, rng: np.random.Generator) -> Batch:
-        data, told = self._data, self._data.told
+    def _drawn(
+        self, rows: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Control cells of items, and perturbed ones where the loss compares cells."""
         codes, strata = self._all.condition[rows], self._all.stratum[rows]
-        controls = np.stack([rng.choice(data.controls(int(s)), self._cells) for s in strata])
-        conditions = [told.conditions[code] for code in codes]
+        each = [self._data.controls(int(s)) for s in strata]
+        controls = np.stack([rng.choice(cells, self._cells) for cells in each])
+        if not self._compare:
+            return controls, None
+        own = [self._perturbed(int(c), int(s)) for c, s in zip(codes, strata)]
+        return controls, np.stack([rng.choice(cells, self._cells) for cells in own])
+
+    def _batch(self, rows: np.ndarray, controls: np.ndarray, perturbed: np.ndarray | None) -> Batch:
+        conditions = [self._data.told.conditions[code] for code in self._all.condition[rows]]
         words = words_of(conditions, *self._words, fresh=self._all.fresh[rows])
-        y = None
-        if self._compare:
-            own = [self._perturbed(int(c), int(s)) for c, s in zip(codes, strata)]
-            y = self._values(np.stack([rng.choice(each, self._cells) for each in own]))
         change = self._all.change[rows][:, self._columns]
+        y = None if perturbed is None else self._values(perturbed)
         return Batch(rows, self._values(controls), words, change, y)
 
     def _perturbed(self, code: int, stratum: int) -> np.ndarray:

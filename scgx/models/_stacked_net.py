@@ -12,6 +12,7 @@ import torch
 
 from scgx.learn.order import plan
 from scgx.learn.prepared import Fed
+from scgx.learn.shares import WHOLE, Share, chunks
 from scgx.models import _mlp_net as mlp
 from scgx.progress import Report
 
@@ -29,16 +30,23 @@ class Seen:
         return self._name
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool,
+        share: Share = WHOLE,
     ) -> Iterator[Fed]:
-        """TrainingData of `size` rows."""
+        """Batches of `size` rows."""
         order = plan(rows, seed, epoch, shuffle=shuffle)
         if shuffle:
             order = np.random.default_rng([seed, epoch]).permutation(order)
-        for start in range(0, len(order), size):
-            some = order[start : start + size]
-            codes = np.zeros((len(some), 0), np.int64)
-            yield Fed(some, self.evidence[some], codes, self.z[some], None, None)
+        for chunk, cuts in chunks(order, size, share=share):
+            for some in (chunk[part] for part in cuts):
+                codes = np.zeros((len(some), 0), np.int64)
+                yield Fed(some, self.evidence[some], codes, self.z[some], None, None)
 
 
 def build(inputs: int, outputs: int, config: Any, *, seed: int) -> mlp.Committee:

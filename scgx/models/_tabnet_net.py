@@ -8,7 +8,7 @@ learned (docs/decisions/classifiers.md); and a gene that a file lacks gets no at
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,109 +16,18 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from scgx.learn.block import CellBlock
+from scgx.learn.distributed import fair
 from scgx.learn.labels import LabelledData
 from scgx.learn.loop import History
 from scgx.learn.prepared import Standard
 from scgx.models._classifier_net import Hidden, Named, Standardised, dense
 from scgx.models._mlp_net import train as train_network
+from scgx.models._tabnet_norm import GhostNorm, Shape, sparsemax
 from scgx.progress import Report
 
 NEVER = -1e4  # what stands for minus infinity before sparsemax
 TINY = 1e-10
 ROOT = 0.5**0.5
-
-
-class Shape(Protocol):
-    """What a network is told about itself."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def shared(self) -> int: ...
-    @property
-    def own(self) -> int: ...
-    @property
-    def gamma(self) -> float: ...
-    @property
-    def sharpness(self) -> float: ...
-    @property
-    def ghost(self) -> int: ...
-    @property
-    def momentum(self) -> float: ...
-    @property
-    def hide(self) -> float: ...
-
-
-class _Sparsemax(torch.autograd.Function):
-    """Rows (n, k) to the nearest points of the simplex (Martins & Astudillo 2016).
-
-    The threshold is found by Newton's steps from below: exact, without a sort, and a row that has it
-    stays as it is, whatever the others need. Each step leaves fewer above it; where rounding lets one
-    of them return, the row has it too, or it would go to and fro for ever.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor) -> Tensor:
-        threshold = scores.amax(dim=1, keepdim=True) - 1
-        count = torch.full_like(threshold, torch.inf)
-        while True:
-            above = (scores - threshold).clamp_min_(0)
-            left = above.sign().sum(dim=1, keepdim=True)
-            fewer = left < count
-            if not fewer.any():
-                break
-            rise = (above.sum(dim=1, keepdim=True) - 1) / left
-            threshold = torch.where(fewer, threshold + rise, threshold)
-            count = torch.where(fewer, left, count)
-        ctx.save_for_backward(above.sign(), left)
-        return above
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        kept, count = ctx.saved_tensors
-        slope = slopes[0] * kept
-        return (slope - slope.sum(dim=1, keepdim=True) / count) * kept
-
-
-def sparsemax(scores: Tensor) -> Tensor:
-    """Shares (n, k) that sum to one in each row, most of them 0."""
-    return _Sparsemax.apply(scores)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class GhostNorm(nn.Module):
-    """Batch norm over `ghost` cells at a time while training, over all that were seen at use.
-
-    What was seen is a plain mean at first, for behind a mask variances are a ten-thousandth of one, and
-    a moving mean that begins at one is far from that after hundreds of steps.
-    """
-
-    def __init__(self, width: int, shape: Shape) -> None:
-        super().__init__()
-        self.ghost, self.momentum = shape.ghost, shape.momentum
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-        self.mean: Tensor
-        self.variance: Tensor
-        self.seen: Tensor
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-        self.register_buffer("seen", torch.zeros(1, dtype=torch.int64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, width), normalised; a single cell has no deviation and takes that of those seen."""
-        parts = x.tensor_split(max(1, len(x) // self.ghost))
-        return torch.cat([self._part(part) for part in parts])
-
-    def _part(self, x: Tensor) -> Tensor:
-        training, share = self.training and len(x) > 1, self.momentum
-        if training:
-            self.seen += 1
-            share = max(share, 1 / int(self.seen))
-        return nn.functional.batch_norm(
-            x, self.mean, self.variance, self.weight, self.bias, training, share
-        )
 
 
 class Gated(nn.Module):
@@ -299,7 +208,7 @@ def pretrain(
         drawn = torch.rand(x.shape, generator=None if net.training else chance)
         hidden = (drawn < config.masked).to(device, x.dtype)
         error = (net(x, 1 - hidden) - x) ** 2 * hidden
-        return error.sum() / hidden.sum().clamp_min(1)
+        return error.sum() / max(fair(float(hidden.sum())), 1)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -13,6 +13,7 @@ from scgx.h5ad.frame import Frame, categorical
 from scgx.learn.block import CellBlock
 from scgx.learn.data import Batch
 from scgx.learn.order import plan
+from scgx.learn.shares import WHOLE, Share, chunks
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,18 @@ class Paired:
         return f"{self.values.sum():.6f} {self.targets.sum():.6f}"
 
     def batches(
-        self, rows: np.ndarray, size: int, *, seed: int, epoch: int, shuffle: bool = True
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: bool = True,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
-        order = plan(rows, seed, epoch, shuffle=shuffle)
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            yield Batch(part, self.x(part), self.y(part), self.weight(part))
+        for chunk, cuts in chunks(plan(rows, seed, epoch, shuffle=shuffle), size, share=share):
+            for part in (chunk[cut] for cut in cuts):
+                yield Batch(part, self.x(part), self.y(part), self.weight(part))
 
     def block(self, rows: np.ndarray) -> CellBlock:
         present = np.ones(len(self.inputs), bool)

@@ -145,10 +145,10 @@ def test_a_training_that_stops_goes_on_to_the_same_bytes(paired, tmp_path):
     straight = fitted(data).save()
 
     class Stops(type(data)):
-        def batches(self, rows, size, *, seed, epoch, shuffle=True):
+        def batches(self, rows, size, *, epoch, **options):
             if epoch > 5:
                 raise KeyboardInterrupt
-            return super().batches(rows, size, seed=seed, epoch=epoch, shuffle=shuffle)
+            return super().batches(rows, size, epoch=epoch, **options)
 
     kept = tmp_path / "mlp.checkpoint"
     with pytest.raises(KeyboardInterrupt):
