@@ -10,7 +10,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 
-_CLASSES = {"Batches": "scgx.learn.batches", "TorchBatches": "scgx.learn.torch_batches"}
+_CLASSES = {
+    "Batches": "scgx.learn.batches",
+    "ControlPairs": "scgx.learn.control_pairs",
+    "TorchBatches": "scgx.learn.torch_batches",
+}
 
 
 def __getattr__(name: str) -> Any:
