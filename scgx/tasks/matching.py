@@ -30,7 +30,7 @@ NAME = "matching"
 HEADLINE = "match_probability"
 METRICS = (
     "match_probability", "foscttm", "pairing_auroc", "pairing_aupr", "recall_at_k", "mrr",
-    "foscttm_strict",
+    "foscttm_strict", "seurat_alignment",
 )  # fmt: skip
 WITH_LABEL = ("label_transfer_accuracy", "label_transfer_f1")
 IN_LEVELS = ("match_probability", "foscttm", "mrr")

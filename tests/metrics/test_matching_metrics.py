@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.neighbors import NearestNeighbors
 
 from scgx import registry
 from scgx.metrics._matching import Design, Labels, Match
@@ -153,3 +154,36 @@ def test_draws_of_the_bootstrap_weigh_parts() -> None:
     metric.update(match)
     own = np.diag(weights)
     np.testing.assert_allclose(metric.result().draws, [own.mean(), own[parts == 0].mean()])
+
+
+def glue_alignment(x: np.ndarray, y: np.ndarray) -> float:
+    """The code of scglue.metrics.seurat_alignment_score for sides of one size, without its draws."""
+    k = max(round(len(x) * 0.01), 1)
+    near = NearestNeighbors(n_neighbors=k + 1).fit(x).kneighbors(x, return_distance=False)
+    same = (y[near[:, 1:]] == y[:, None]).sum(axis=1).mean()
+    return min((k - same) * 2 / k, 1)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 3.0])
+def test_seurat_alignment_is_that_of_glue(gap: float) -> None:
+    left, right = two_places(n=200, m=200)
+    match = of(np.eye(200), (left, right + gap))
+    expected = glue_alignment(np.vstack([left, right + gap]), np.repeat([0, 1], 200))
+    assert value("seurat-alignment", match) == pytest.approx(expected)
+
+
+def test_seurat_alignment_of_a_constant_is_that_of_chance_and_apart_is_none() -> None:
+    same = np.ones((300, 3))
+    assert value("seurat-alignment", of(np.eye(300), (same, same))) == pytest.approx(1, abs=0.01)
+    assert value("seurat-alignment", of(np.eye(300), (same, same + 1))) == 0
+
+
+def test_seurat_alignment_draws_sides_of_one_size_and_needs_a_space() -> None:
+    left, right = two_places(n=150, m=400)
+    rng = np.random.default_rng(0)
+    match = of(np.eye(150, 400), (left, rng.permutation(right)))
+    assert 0.3 < value("seurat-alignment", match) <= 1
+    metric = registry.load("metrics", "seurat-alignment").Metric(Design.plain())
+    metric.update(of(np.eye(20)))
+    assert metric.result().value is None
+    assert metric.result().note == "no common space"
