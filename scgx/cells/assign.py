@@ -8,6 +8,7 @@ import numpy as np
 
 from scgx.cells import split, unseen
 from scgx.cells.perturbations import (
+    COLUMNS,
     CONTROL,
     Screen,
     is_screen,
@@ -84,7 +85,7 @@ def _screen(obs: Frame, request: Request, genes: Collection[str]) -> Screen | No
         known = None
     elif by == "perturbation" and by not in obs:
         known = screen_of(obs, None, value or None, genes=genes)
-    elif request.unseen or is_screen(obs, by):
+    elif request.unseen or is_screen(obs, by) or (value and by in COLUMNS and by in obs):
         known = screen_of(obs, by, value or None, genes=genes)
     else:
         known = None

@@ -43,7 +43,7 @@ _JOINED = re.compile(r"\s*(?:\+|\|\||&|,|;)\s*")
 STRATEGY = "genetic_perturbation_strategy"
 UNTOUCHED = ("control", "no perturbations")  # of that column
 NUMBER = "nperts"
-_DOSED = re.compile(r"(.+)=(-?\d+(?:\.\d+)?)")
+_DOSED = re.compile(r"(.+)=(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 
 
 class Perturbation(NamedTuple):
@@ -58,7 +58,7 @@ class Perturbation(NamedTuple):
         if not self.targets:
             return CONTROL
         words = (
-            target if dose == 1 else f"{target}={dose:g}"
+            target if dose == 1 else f"{target}={_written(dose)}"
             for target, dose in zip(self.targets, self.doses)
         )
         return "+".join(words)
@@ -89,7 +89,7 @@ class Screen(NamedTuple):
 
 def parse(text: str) -> Perturbation:
     """What a person typed: `GATA1`, `CEBPA+KLF1`, `STAT1=-1`; DataError for a dose that is none."""
-    parts = []
+    parts: list[tuple[str, float]] = []
     for word in _JOINED.split(text.strip()):
         name, mark, dose = word.partition("=")
         try:
@@ -98,6 +98,8 @@ def parse(text: str) -> Perturbation:
             amount = math.nan
         if not math.isfinite(amount):
             raise DataError(f"{word!r} has no number as its dose", fix="GENE=-1")
+        if any(name.strip() == known and amount != other for known, other in parts):
+            raise DataError(f"{text!r} gives {name.strip()} two doses", fix="one for each gene")
         parts.append((name.strip(), amount))
     return _made(parts)
 
@@ -246,6 +248,11 @@ def _reader(
         return _made(map(_dosed, parts))
 
     return read
+
+
+def _written(dose: float) -> str:
+    """A dose in words that `parse` reads again: no sign that would join two targets."""
+    return f"{dose:.12g}".replace("e+", "e")
 
 
 def _dosed(word: str) -> tuple[str, float]:

@@ -119,7 +119,7 @@ def predict(
 
 def _perturbations(given: list[str] | None, like: Path | None) -> tuple[str, ...] | None:
     """What is asked, None for what the file has."""
-    from scgx.learn.response import read_wanted
+    from scgx.learn.asked import read_wanted
 
     return read_wanted(like) if like is not None else tuple(given) if given else None
 

@@ -75,7 +75,7 @@ class Screened:
     """What a model of responses was told: the column of perturbations, and training cells of each.
 
     `strata` are the combinations of levels of the covariates in which controls and perturbed cells
-    were compared.
+    were compared; `control` is the label of the unperturbed, where somebody had to say it.
     """
 
     column: str
@@ -83,6 +83,7 @@ class Screened:
     counts: dict[str, int]
     covariates: list[str]
     strata: list[list[str]]
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ def write(
     for newer in ("conditions", "target_totals", "response"):
         if not getattr(header, newer):
             del described[newer]  # versions that do not know it read all other models
+    if header.response and not header.response.control:
+        del described["response"]["control"]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         head = json.dumps(described, sort_keys=True, indent=1).encode()
         for name, data in {HEADER: head, **payload}.items():

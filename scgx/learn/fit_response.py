@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,8 @@ def fit(
     )
     model = module.Model.fit(data, settings, seed=seed, report=report)
     head = _header(name, cells, data, parts, config.to_json(settings), seed, report)
+    assert head.response is not None
+    head = replace(head, response=replace(head.response, control=roles.control or ""))
     return Fitted(model, head, _summary(data))
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scgx.cells.perturbations import Perturbation, Screen, is_screen, parse, screen_of
+from scgx.cells.perturbations import Perturbation, Screen, parse
 from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError, MachineError
 from scgx.h5ad import history
@@ -27,14 +27,15 @@ from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import create
 from scgx.learn import apply
 from scgx.learn.artifact import Artifact, Screened
+from scgx.learn.asked import parsed, screen_in
 from scgx.learn.block import CellBlock
-from scgx.learn.knobs import read_lines
 from scgx.learn.model import Responds, Response, Shifts
 from scgx.learn.parts import parts_of
 from scgx.learn.prediction import choose_rows, var_of
 from scgx.learn.strata import Strata
 from scgx.learn.train import restore
 from scgx.progress import bar, say, warn
+from scgx.registry import suggest
 
 CONTROLS = 500
 STEP = 32  # rows of a slice: a cell's answer does not depend on what else is asked
@@ -103,26 +104,10 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
     )
 
 
-def read_wanted(path: Path) -> tuple[str, ...]:
-    """Perturbations of a table: its column `perturbation` or `condition`, else its first; DataError
-    where it is empty.
-    """
-    lines = [line.split("\t") for line in read_lines(path) if line.strip()]
-    if len(lines) < 2:
-        raise DataError(
-            "names no perturbation", fix="a header line, then one a line", file=str(path)
-        )
-    head = lines[0]
-    column = next((head.index(n) for n in ("perturbation", "condition") if n in head), 0)
-    if short := next((i for i, line in enumerate(lines, 1) if len(line) <= column), 0):
-        raise DataError(f"line {short} has no {head[column]}", file=str(path))
-    return tuple(dict.fromkeys(line[column] for line in lines[1:]))
-
-
 def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: Asked) -> _Plan:
     told = found.header.response
     assert told is not None and isinstance(model, Responds | Shifts)
-    screen = _screen(cells, told, needed=asked.perturbations is None)
+    screen = screen_in(cells, told, needed=asked.perturbations is None)
     rows = choose_rows(cells, asked.rows, found.header.split)
     controls = rows if screen is None else rows[screen.control[rows]]
     if not len(controls):
@@ -156,22 +141,20 @@ def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: A
     if len(refused) > 3:
         warn(f"{len(refused):,} perturbations are not answered in all")
     if not answered:
-        raise DataError(f"none of {len(wanted):,} perturbations can be answered", file=found.name)
+        raise DataError(
+            f"none of {len(wanted):,} perturbations can be answered",
+            fix=_heard(wanted[0][0], known),
+            file=found.name,
+        )
     return _Plan(answered, refused)
 
 
-def _screen(cells: Cells, told: Screened, *, needed: bool) -> Screen | None:
-    """The perturbations of the file; None where all of its cells are controls."""
-    if told.column in cells.obs:
-        words = {word for word in cells.obs.strings(told.column) if word is not None}
-        if not needed and not is_screen(cells.obs, told.column) and len(words) < 2:
-            return None
-        return screen_of(cells.obs, told.column, genes=cells.var_names)
-    if needed:
-        raise DataError(
-            f"has no {told.column} in obs", fix="--perturb GENE says what is asked", file=cells.name
-        )
-    return None
+def _heard(one: Perturbation, known: set[str]) -> str:
+    """Where the first of its targets that training lacks is near to one that it has, that one."""
+    strange = [target for target in one.targets if target not in known]
+    return (
+        suggest(strange[0], sorted(known)) if strange else "scgx info shows what it was trained on"
+    )
 
 
 def _wanted(
@@ -183,10 +166,7 @@ def _wanted(
 ) -> list[tuple[Perturbation, np.ndarray | None]]:
     """Perturbations with the strata in which they are asked for (None: in all)."""
     if asked.perturbations is not None:
-        each = [_by_symbol(parse(text), symbols) for text in asked.perturbations]
-        for one, text in zip(each, asked.perturbations):
-            if not one.targets:
-                raise DataError(f"{text!r} perturbs nothing", fix="--perturb GENE, or A+B")
+        each = [parsed(text, symbols) for text in asked.perturbations]
         return [(one, None) for one in dict.fromkeys(each)]
     assert screen is not None
     codes = screen.codes[rows]
@@ -194,13 +174,6 @@ def _wanted(
     if not wanted:
         raise DataError("none of these rows is perturbed", fix="--perturb GENE, or --rows all")
     return [(screen.conditions[code], np.unique(groups[rows[codes == code]])) for code in wanted]
-
-
-def _by_symbol(one: Perturbation, symbols: Mapping[str, str]) -> Perturbation:
-    """Targets that were given as ids, by the symbols that the model knows them by."""
-    doses = {symbols.get(target, target): dose for target, dose in zip(one.targets, one.doses)}
-    ordered = sorted(doses.items())
-    return Perturbation(tuple(t for t, _ in ordered), tuple(d for _, d in ordered))
 
 
 def _some(cells: Cells, rows: np.ndarray, groups: np.ndarray, most: int) -> np.ndarray:
@@ -285,7 +258,8 @@ def _obs(obs: Frame, plan: _Plan, told: Screened, spread: list[np.ndarray]) -> F
 def _about(found: Artifact, told: Screened) -> dict[str, object]:
     header = found.header
     about = {"name": header.model, "id": found.id, "config": header.config, "seed": header.seed}
-    return about | {"label": told.column, "covariates": told.covariates}
+    about |= {"label": told.column, "covariates": told.covariates}
+    return about | ({"control": told.control} if told.control else {})
 
 
 def _require_room(need: int, folder: Path) -> None:

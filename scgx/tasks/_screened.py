@@ -144,6 +144,9 @@ def _screen(ask: Request) -> Screen:
     column = ask.label or next(iter(named), None)
     if column == "perturbation" and column not in obs:
         column = None
+    said = {str(facts_of(guess).get("control") or "") for guess in ask.guesses} - {""}
+    if column in obs and len(said) == 1 and said <= set(obs.strings(str(column)).tolist()):
+        return screen_of(obs, column, said.pop(), genes=ask.truth.var_names)
     control = None
     if "split_control" in obs and (column is None or not is_screen(obs, column)):
         by = column or str(_recorded(ask.truth).get("by") or "")

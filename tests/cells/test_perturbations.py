@@ -126,6 +126,20 @@ def test_a_table_without_perturbations_says_what_is_missing() -> None:
 def test_doses_are_read_and_written() -> None:
     assert parse("STAT1=-1 + A") == Perturbation(("A", "STAT1"), (1.0, -1.0))
     assert parse("STAT1=-1+A").label == "A+STAT1=-1"
+
+
+@pytest.mark.parametrize("dose", [1e-5, 1e15, 123456.789, -2.5e-9])
+def test_a_label_says_its_dose_so_that_it_is_read_again(dose: float) -> None:
+    one = Perturbation(("A", "B"), (dose, 1.0))
+    assert parse(one.label) == one
+    screen = screen_of(_obs(perturbation=["control", one.label]))
+    assert screen.conditions[1] == one and not screen.renamed
+
+
+def test_two_doses_of_one_gene_are_refused() -> None:
+    assert parse("A+A").label == "A"
+    with pytest.raises(DataError, match="gives A two doses"):
+        parse("A=1+A=-1")
     assert parse("ctrl").label == "control"
     for word in ("STAT1=much", "STAT1=nan", "STAT1="):
         with pytest.raises(DataError, match="no number"):

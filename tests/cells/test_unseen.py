@@ -84,3 +84,12 @@ def test_what_cannot_be_held_out_is_said() -> None:
         unseen.deal(screen_of(lone), "combinations", SHARES, seed=0, fixed={})
     with pytest.raises(UsageError, match="--by perturbation"):
         assign(_obs(), Request(unseen="targets"), "x")
+
+
+def test_controls_of_an_unusual_name_make_a_known_column_a_screen() -> None:
+    obs = _obs()
+    words = np.where(obs.strings("condition") == "ctrl", "mystery", obs.strings("condition"))
+    made = assign(obs.with_column("condition", categorical(words.tolist())),
+                  Request(by="condition", control="mystery"), "x")  # fmt: skip
+    usual = assign(obs, Request(by="condition"), "x")
+    assert made.obs.strings("split").tolist() == usual.obs.strings("split").tolist()
