@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -290,6 +291,8 @@ def _model(found: artifact.Artifact) -> Summary:
         facts["labels"] = asdict(header.labels) | {"classes": header.outputs.names}
     if header.conditions:
         facts["conditions"] = [asdict(told) for told in header.conditions]
+    if header.response is not None:
+        facts["response"] = asdict(header.response)
     rows = [
         ["model", f"{header.model} ({found.id}), scgx {header.version}, seed {header.seed}"],
         [
@@ -315,11 +318,9 @@ def _outputs(header: artifact.Header) -> Rows:
         given = f"{len(names):,} {header.outputs.modality} features, {header.outputs.units}"
         told = []
         for about in header.conditions:
-            most = sorted(zip(about.levels, about.counts), key=lambda level: -level[1])
-            words = ", ".join(f"{name} {n:,}" for name, n in most[:12])
-            more = f", {len(most) - 12} more" if len(most) > 12 else ""
-            told.append(["condition", f"{about.column}: {words}{more}"])
-        return [["to", given], *told]
+            words = _commonest(dict(zip(about.levels, about.counts)))
+            told.append(["condition", f"{about.column}: {words}"])
+        return [["to", given], *told, *(_screen(header.response) if header.response else [])]
     order = sorted(range(len(names)), key=lambda i: -labels.counts[i])
     listed = ", ".join(f"{names[i]} {labels.counts[i]:,}" for i in order[:12])
     more = f", {len(names) - 12} more" if len(names) > 12 else ""
@@ -332,3 +333,21 @@ def _outputs(header: artifact.Header) -> Rows:
         words += f"calibration error {before['ece']:.3f}, {after['ece']:.3f} at temperature "
         rows.append(["calibration", f"{words}{labels.temperature:.2f}"])
     return rows
+
+
+def _screen(told: artifact.Screened) -> Rows:
+    """What a model of responses was shown: perturbations, and the controls that they are held against."""
+    agree = ", ".join(told.covariates)
+    within = f" in {len(told.strata):,} strata ({agree})" if agree else ""
+    named = f" {told.control}" if told.control else ""
+    return [
+        ["perturbations", f"{len(told.counts):,} of {told.column}: {_commonest(told.counts)}"],
+        ["controls", f"{told.controls:,} cells{named}{within}"],
+    ]
+
+
+def _commonest(counts: Mapping[str, int]) -> str:
+    """Levels with their numbers, the twelve commonest."""
+    most = sorted(counts.items(), key=lambda level: -level[1])
+    more = f", {len(most) - 12:,} more" if len(most) > 12 else ""
+    return ", ".join(f"{name} {n:,}" for name, n in most[:12]) + more

@@ -117,3 +117,14 @@ def test_a_classifier_shows_its_classes_and_its_calibration(tmp_path: Path) -> N
     rows = dict(summary.tables[0][2])
     assert "classes of cell_type" in rows["to"] and "calibration error" in rows["calibration"]
     assert summary.facts["labels"]["column"] == "cell_type"
+
+
+def test_a_model_of_responses_shows_its_perturbations_and_controls(tmp_path: Path) -> None:
+    cells, made = tmp_path / "cells.h5ad", tmp_path / "m.scgx"
+    scgx.simulate(str(cells), cells=300, genes=20, perturbations=4, doubles=1, quiet=True)
+    scgx.train("no-change", str(cells), str(made), label="perturbation", quiet=True)
+    summary = summary_of(made, "m.scgx")
+    rows = dict(summary.tables[0][2])
+    assert rows["perturbations"].startswith("5 of perturbation: SIM")
+    assert "in 12 strata (cell_type, donor, batch)" in rows["controls"]
+    assert summary.facts["response"]["column"] == "perturbation"
