@@ -58,7 +58,10 @@ def assign(obs: Frame, request: Request, name: str, *, genes: Collection[str] = 
         if not len(obs):
             raise DataError("has no cells to split")
         screen = _screen(obs, request, genes)
-        return _assign(obs, request) if screen is None else _assign_screen(obs, request, screen)
+        if screen is not None:
+            return _assign_screen(obs, request, screen)
+        made = _assign(obs, request)
+        return made._replace(notes=[*_no_screen(obs, request), *made.notes])
     except DataError as error:
         error.file = error.file or name
         raise
@@ -78,7 +81,9 @@ def _assign(obs: Frame, request: Request) -> Assigned:
 
 
 def _screen(obs: Frame, request: Request, genes: Collection[str]) -> Screen | None:
-    """The column of --by as a screen, where it is one with at least three perturbations."""
+    """The column of --by as a screen, where it is one with at least three perturbations, or of which
+    some are named.
+    """
     by = request.by
     column, _, value = (request.control or "").rpartition("=")
     if by is None or (column and column != by):
@@ -91,7 +96,21 @@ def _screen(obs: Frame, request: Request, genes: Collection[str]) -> Screen | No
         known = None
     if request.unseen and known is None:
         raise UsageError("--unseen belongs to a column of perturbations", fix="--by perturbation")
-    return known if known is None or request.unseen or len(known.conditions) > 3 else None
+    asked = request.unseen or request.test or request.val
+    return known if known is None or asked or len(known.conditions) > 3 else None
+
+
+def _no_screen(obs: Frame, request: Request) -> list[str]:
+    """Why a column with the name of a screen is split as any other."""
+    by = request.by
+    if by not in COLUMNS or by not in obs or request.control or request.from_column:
+        return []
+    if is_screen(obs, by):
+        return [
+            f"{by} has too few perturbations to deal: its controls are a group of one part"
+            " (--test NAME spreads them)"
+        ]
+    return [f"no cell of {by} is a control by its name: no screen, split as any column (--control)"]
 
 
 def _assign_screen(obs: Frame, request: Request, screen: Screen) -> Assigned:

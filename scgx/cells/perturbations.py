@@ -104,6 +104,11 @@ def parse(text: str) -> Perturbation:
     return _made(parts)
 
 
+def read_label(label: str) -> Perturbation:
+    """A canonical name as what it stands for, whatever the names in it look like."""
+    return _made(map(_dosed, (word.strip() for word in _JOINED.split(label.strip()))))
+
+
 def is_control(label: str) -> bool:
     """Does a label name no target at all?"""
     words = _JOINED.split(_VECTOR.sub("", label.strip()))

@@ -336,7 +336,7 @@ def _outputs(header: artifact.Header) -> Rows:
 
 
 def _screen(told: artifact.Screened) -> Rows:
-    """What a model of responses was shown: perturbations, and the controls that they are held against."""
+    """What a model of responses was shown: perturbations, and the controls beside them."""
     agree = ", ".join(told.covariates)
     within = f" in {len(told.strata):,} strata ({agree})" if agree else ""
     named = f" {told.control}" if told.control else ""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scgx.cells.perturbations import Perturbation, Screen, parse
+from scgx.cells.perturbations import Perturbation, Screen, read_label
 from scgx.cluster.work import mapped
 from scgx.errors import DataError, InputError, MachineError
 from scgx.h5ad import history
@@ -38,6 +38,7 @@ from scgx.progress import bar, say, warn
 from scgx.registry import suggest
 
 CONTROLS = 500
+_SHOWN = "scgx info shows what it was trained on"
 STEP = 32  # rows of a slice: a cell's answer does not depend on what else is asked
 
 
@@ -119,7 +120,7 @@ def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: A
     if strange := int((groups[controls] < 0).sum()):
         say(f"{strange:,} controls are of a {', '.join(strata.columns)} never seen in training")
     outputs = found.header.outputs
-    known = {target for label in told.counts for target in parse(label).targets}
+    known = {target for label in told.counts for target in read_label(label).targets}
     symbols = {
         name: str(symbol)
         for name, symbol in zip(outputs.names, outputs.gene_name)
@@ -143,7 +144,7 @@ def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: A
     if not answered:
         raise DataError(
             f"none of {len(wanted):,} perturbations can be answered",
-            fix=_heard(wanted[0][0], known),
+            fix=_heard(wanted[0][0], known) if asked.perturbations is not None else _SHOWN,
             file=found.name,
         )
     return _Plan(answered, refused)
@@ -152,9 +153,7 @@ def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: A
 def _heard(one: Perturbation, known: set[str]) -> str:
     """Where the first of its targets that training lacks is near to one that it has, that one."""
     strange = [target for target in one.targets if target not in known]
-    return (
-        suggest(strange[0], sorted(known)) if strange else "scgx info shows what it was trained on"
-    )
+    return suggest(strange[0], sorted(known)) if strange else _SHOWN
 
 
 def _wanted(

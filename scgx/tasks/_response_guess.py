@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from scgx.cells.perturbations import is_control, parse
+from scgx.cells.perturbations import is_control, read_label
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.tasks import _pairing
@@ -141,13 +141,13 @@ def _units(guess: Cells, ground: Ground, name: str) -> Array:
     words = guess.obs.strings(column)
     place = {label: i for i, label in enumerate(ground.labels)}
     known = {
-        word: -1 if is_control(word) else place.get(parse(word).label, -1)
+        word: -1 if is_control(word) else place.get(read_label(word).label, -1)
         for word in {word for word in words if word is not None}
     }
     known_labels = {one.label for one in ground.screen.conditions}
     others = sorted(w for w, code in known.items() if code < 0 and not is_control(w))
     if others:
-        strange = sum(parse(word).label not in known_labels for word in others)
+        strange = sum(read_label(word).label not in known_labels for word in others)
         ground.notes.append(
             f"{name}: {len(others):,} predicted perturbations do not test and are not scored"
             + (f" ({strange:,} are not in the screen)" if strange else "")

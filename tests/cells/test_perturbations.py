@@ -9,6 +9,7 @@ from scgx.cells.perturbations import (
     is_control,
     is_screen,
     parse,
+    read_label,
     require_cells,
     screen_of,
 )
@@ -166,3 +167,10 @@ def test_real_screens_are_understood(real_data) -> None:  # type: ignore[no-unty
             require_cells(screen)
         assert "FBXO11+PLEK" in screen.labels
         assert screen.control.any()
+
+
+@pytest.mark.parametrize("name", ["=SUM", "A=nan", "A=", "日本", "G 3", 'x"y', "-G7", "<b>", "1"])
+def test_any_name_of_a_file_is_read_again_from_its_label(name: str) -> None:
+    screen = screen_of(_obs(perturbation=["control", name, f"B=-1 + {name}"]))
+    for one in screen.conditions:
+        assert read_label(one.label) == one

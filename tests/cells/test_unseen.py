@@ -93,3 +93,24 @@ def test_controls_of_an_unusual_name_make_a_known_column_a_screen() -> None:
                   Request(by="condition", control="mystery"), "x")  # fmt: skip
     usual = assign(obs, Request(by="condition"), "x")
     assert made.obs.strings("split").tolist() == usual.obs.strings("split").tolist()
+
+
+def test_few_perturbations_are_a_screen_where_one_is_named_for_the_test() -> None:
+    words = ["ctrl"] * 20 + ["A"] * 10 + ["B"] * 10
+    names = np.array([f"c{i}" for i in range(40)], dtype=object)
+    obs = Frame(names).with_column("condition", categorical(words))
+    made = assign(obs, Request(by="condition", test=["B"]), "x")
+    parts = made.obs.strings("split")
+    assert set(parts[30:]) == {"test"} and set(parts[20:30]) == {"train"}
+    assert {"train", "test"} <= set(parts[:20])
+    plain = assign(obs, Request(by="condition"), "x")
+    assert len(set(plain.obs.strings("split")[:20])) == 1
+    assert any("too few perturbations" in note for note in plain.notes)
+
+
+def test_a_column_without_controls_is_said_to_be_no_screen() -> None:
+    words = [f"G{i % 8}" for i in range(80)]
+    names = np.array([f"c{i}" for i in range(80)], dtype=object)
+    obs = Frame(names).with_column("perturbation", categorical(words))
+    assert any("no screen" in note for note in assign(obs, Request(by="perturbation"), "x").notes)
+    assert not any("no screen" in n for n in assign(obs, Request(by=None, seed=1), "x").notes)
