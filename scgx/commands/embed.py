@@ -80,8 +80,8 @@ def embed(
     and umap is laid out on the training rows of --basis (X_pca by default). concat puts embeddings
     beside each other, each scaled to the same total variance (times 0.5 in --basis lsi=0.5), with
     --batch in each batch. --label lets at most --max-per-class training cells of each class into the
-    fit. Clusters are of all cells in what was made (of umap: in its basis), and classify
-    --majority-vote takes them.
+    fit. Clusters are of all cells in what was made (kmeans of umap: in its basis; hdbscan needs few
+    dimensions, as umap has), and classify --majority-vote takes them.
 
     Example:
     scgx embed pca split.h5ad --set rank=20 --cluster kmeans:5 -o placed.h5ad

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.cluster import HDBSCAN, KMeans
 
-from scgx.errors import UsageError
+from scgx.errors import DataError, UsageError
 
 COLUMN = "scgx_cluster"
 LEAST = 10  # cells of a cluster of HDBSCAN
@@ -25,7 +25,10 @@ def parse(word: str) -> tuple[str, int]:
 
 
 def found(vectors: np.ndarray, wish: tuple[str, int], *, seed: int) -> np.ndarray:
-    """The cluster of each cell (n,), "0" the largest; None for what HDBSCAN leaves out; object."""
+    """The cluster of each cell (n,), "0" the largest; None for what HDBSCAN leaves out; object.
+
+    DataError where HDBSCAN leaves out all cells, as it does in many dimensions.
+    """
     kind, number = wish
     if len(vectors) <= number:
         raise UsageError(f"{len(vectors):,} cells are too few for --cluster {kind}:{number}")
@@ -33,6 +36,11 @@ def found(vectors: np.ndarray, wish: tuple[str, int], *, seed: int) -> np.ndarra
         codes = KMeans(number, n_init=10, random_state=seed).fit_predict(vectors)
     else:
         codes = HDBSCAN(min_cluster_size=number, copy=True).fit_predict(vectors)
+    if codes.max() < 0:
+        raise DataError(
+            f"hdbscan finds no cluster of {number} cells in {vectors.shape[1]} dimensions",
+            fix="scgx embed umap --cluster hdbscan, or kmeans:N",
+        )
     sizes = np.bincount(codes[codes >= 0], minlength=codes.max() + 1)
     rank = np.empty(len(sizes), dtype=np.int64)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))

@@ -27,7 +27,7 @@ from scgx.learn.artifact import Artifact
 from scgx.learn.model import Embeds, Joins
 from scgx.learn.parts import describe
 from scgx.learn.train import restore
-from scgx.progress import bar, say
+from scgx.progress import bar, say, warn
 
 LOADINGS = {"X_pca": "PCs"}  # as scanpy calls them
 
@@ -58,12 +58,20 @@ class Made:
 
 @dataclass(frozen=True)
 class Wish:
-    """What else was asked for: clusters of which vectors (None: of the embedding), and how."""
+    """What else was asked for: clusters of which vectors (None: of the embedding), and how.
+
+    HDBSCAN looks for dense places, which many dimensions have none of: of a layout it takes the plane.
+    """
 
     cluster: tuple[str, int] | None = None
     beneath: np.ndarray | None = None
     seed: int = 0
     history: bool = True
+
+    @property
+    def made(self) -> bool:
+        """Are clusters those of what is made, and not of what it was made of?"""
+        return self.cluster is not None and (self.beneath is None or self.cluster[0] == "hdbscan")
 
 
 def by_model(
@@ -167,7 +175,7 @@ def write(made: Made, cells: Cells, dst: Sink, wish: Wish) -> None:
         ):
             for block in made.blocks:
                 append(block)
-                if wish.cluster is not None and wish.beneath is None:
+                if wish.made:
                     kept.append(block)
                 advance(len(block))
         if made.loaded is not None:
@@ -179,7 +187,7 @@ def write(made: Made, cells: Cells, dst: Sink, wish: Wish) -> None:
             out.uns(f"{made.key[2:]}/variance", made.loaded.variance)
             out.uns(f"{made.key[2:]}/variance_ratio", made.loaded.ratio)
         if wish.cluster is not None:
-            vectors = np.concatenate(kept) if wish.beneath is None else wish.beneath
+            vectors = np.concatenate(kept) if wish.made or wish.beneath is None else wish.beneath
             words = clusters.found(vectors, wish.cluster, seed=wish.seed)
             out.column("obs", clusters.COLUMN, categorical(words))
             _tell(words, wish.cluster)
@@ -195,4 +203,5 @@ def _tell(words: np.ndarray, wish: tuple[str, int]) -> None:
     known = [word for word in words if word is not None]
     n = len(set(known))
     left = f", {len(words) - len(known):,} cells in none" if len(known) < len(words) else ""
-    say(f"obs[{clusters.COLUMN!r}]: {n} clusters by {wish[0]} of all cells{left}")
+    tell = warn if len(known) < len(words) / 2 else say
+    tell(f"obs[{clusters.COLUMN!r}]: {n} clusters by {wish[0]} of all cells{left}")

@@ -34,9 +34,11 @@ def curve(records: Sequence[Mapping[str, object]], path: Path) -> None:
     if np.isfinite(judged[best]):
         axis.axvline(epochs[best], color="0.5", linestyle=":", zorder=0)
         axis.plot(epochs[best], judged[best], "o", color="black", markersize=5)
+        late = epochs[best] > (epochs[0] + epochs[-1]) / 2
         axis.annotate(
             f"kept: epoch {epochs[best]:.0f}", (epochs[best], judged[best]),
-            xytext=(4, 8), textcoords="offset points",
+            xytext=(-4 if late else 4, 8), textcoords="offset points",
+            horizontalalignment="right" if late else "left",
         )  # fmt: skip
     axis.set_xlabel("epoch")
     axis.locator_params(axis="x", integer=True)

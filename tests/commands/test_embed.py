@@ -18,6 +18,7 @@ from scgx.h5ad.reader import open_cells
 from scgx.h5ad.writer import create
 from scgx.learn import colours, spaces
 from scgx.learn.clusters import found, parse
+from scgx.learn.embedding import Wish
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,20 @@ def test_density_leaves_stray_cells_out() -> None:
             parse(word)
     with pytest.raises(UsageError, match="too few"):
         found(points[:3], parse("kmeans:3"), seed=0)
+
+
+def test_no_cluster_at_all_is_refused() -> None:
+    points = np.random.default_rng(0).normal(size=(200, 40))
+    with pytest.raises(DataError, match="no cluster of 10 cells in 40 dimensions"):
+        found(points, parse("hdbscan"), seed=0)
+
+
+def test_hdbscan_of_a_layout_is_of_the_plane_and_k_means_of_what_is_beneath() -> None:
+    beneath = np.zeros((3, 9))
+    assert Wish(("hdbscan", 10), beneath).made
+    assert not Wish(("kmeans", 3), beneath).made
+    assert Wish(("kmeans", 3), None).made
+    assert not Wish(None, None).made
 
 
 class _Layout:
