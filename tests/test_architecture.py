@@ -52,7 +52,7 @@ HOMES = {
         "models/", "learn/loop.py", "learn/loop_state.py", "learn/distributed.py",
         "learn/torch_batches.py",
     ),
-    "xgboost": ("models/xgboost.py",),
+    "xgboost": ("models/xgboost.py", "models/_xgboost_dask.py"),
     "rich": ("progress.py", "cli.py"),
     "matplotlib": ("plots/",),
     "umap": ("learn/spaces.py",),

@@ -12,6 +12,7 @@ worker opens it by itself (`h5ad.reader`).
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -19,13 +20,16 @@ import time
 import uuid
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import dask
+import dask.array
 import distributed
+import numpy as np
 from distributed.protocol.pickle import dumps, loads
 
 from scgx import __version__, progress
@@ -58,6 +62,25 @@ class Brings(distributed.WorkerPlugin):
         _functions.pop(self.name, None)
 
 
+class Nowhere(io.TextIOBase):
+    """A stream that forgets."""
+
+    def write(self, text: str, /) -> int:
+        """Forget it."""
+        return len(text)
+
+
+class Hushes(distributed.WorkerPlugin):
+    """What a worker of ours prints is for nobody: our stdout is for data."""
+
+    name = "scgx-stdout"
+
+    def setup(self, worker: distributed.Worker) -> None:
+        """Send its stdout nowhere, that of libraries to its stderr."""
+        sys.stdout = Nowhere()
+        os.dup2(2, 1)
+
+
 def _answer(name: str, *part: Any) -> Any:
     """On a worker: what the function of this name says of a part."""
     if not sys.warnoptions:
@@ -83,6 +106,12 @@ class Pool:
     client: distributed.Client
     workers: int
     sharing: int
+
+    LOST: ClassVar = (distributed.CancelledError, distributed.KilledWorker, OSError)
+
+    def there(self) -> set[str]:
+        """Addresses of the workers that are there."""
+        return set(self.client.ncores())
 
     def mapped(self, function: Callable[[Part], Answer], parts: Iterable[Part]) -> Iterator[Answer]:
         """The answers in order, a bounded number of parts under way."""
@@ -118,7 +147,36 @@ class Pool:
             finally:
                 self.client.cancel(running)
 
-    def names(self) -> list[str]:
+    @contextlib.contextmanager
+    def stacked(
+        self, function: Callable[[Part], Any], parts: Sequence[Part], rows: Sequence[int], like: Any
+    ) -> Iterator[Any]:
+        """A dask array of the blocks `function(part)`, of so many rows each and of the kind of `like`.
+
+        Worker i modulo their number, in the order of their names, makes and keeps block i.
+        """
+        with self._brought(function) as name:
+            futures = [
+                self.client.submit(
+                    _answer, name, part, pure=False, workers=[worker], allow_other_workers=True
+                )
+                for part, worker in zip(parts, cycle(self._names()))
+            ]
+            distributed.wait(futures)
+            for future in futures:
+                if future.status != "finished":
+                    _result(future)
+            yield _array(futures, [(n, *like.shape[1:]) for n in rows], like)
+
+    def kept(self, values: Sequence[np.ndarray]) -> Any:
+        """A dask array of blocks that are here; they go to the workers that `stacked` would take."""
+        futures = [
+            self.client.scatter(block, workers=[worker], hash=False)
+            for block, worker in zip(values, cycle(self._names()))
+        ]
+        return _array(futures, [block.shape for block in values], values[0][:0])
+
+    def _names(self) -> list[str]:
         """Addresses of the workers, in the order of their names."""
         told = self.client.run(_name_of)
         return sorted(told, key=lambda address: str(told[address]))
@@ -157,6 +215,16 @@ class Pool:
                 f"the workers have scgx {found}, this is {__version__}",
                 fix="install the same version where they run",
             )
+
+
+def _array(
+    futures: Sequence[distributed.Future], shapes: Sequence[tuple[int, ...]], like: Any
+) -> Any:
+    blocks = [
+        dask.array.from_delayed(future, shape, meta=like)
+        for future, shape in zip(futures, shapes, strict=True)
+    ]
+    return dask.array.concatenate(blocks)
 
 
 def _result(future: distributed.Future) -> Any:
@@ -205,6 +273,8 @@ def opened(place: Place, folder: Path, threads: int) -> Iterator[Pool]:
         wanted = place.workers or len(client.ncores()) or 1
         made = Pool(client, wanted, wanted if place.kind == "local" else 1)
         made.greet()
+        if place.kind != "address":
+            client.register_plugin(Hushes())
         if place.workers is None:
             made.workers = max(1, len(client.ncores()))
             made.sharing = made.workers if place.kind == "local" else 1

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scgx import progress, registry
+from scgx.cluster import work
 from scgx.commands import _options as opt
 from scgx.commands import _role_options as role
 from scgx.commands._completion import models
@@ -57,6 +58,7 @@ def train(
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,
+    dask: opt.DaskOpt = None,
     quiet: opt.QuietOpt = False,
 ) -> None:
     """Fit a model on the training rows and write it as one file without pickles.
@@ -102,6 +104,7 @@ def train(
 
     limit(threads)
     roles.check(model)
+    _check_cluster(model, dask)
     kind = roles.kind(model)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
@@ -139,6 +142,7 @@ def train(
 
             stack.enter_context(alone(Path(output)))
         dst = stack.enter_context(streams.sink(output)) if here.is_first else None
+        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         from scgx.h5ad.reader import open_cells
 
         written = log if here.is_first else None
@@ -157,3 +161,14 @@ def train(
                 plots.curve(report.records, plot)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
+
+
+def _check_cluster(model: str, dask: str | None) -> None:
+    work.check(dask, is_said=True)
+    if dask is not None and not getattr(registry.load("models", model), "DASK", False):
+        from scgx.errors import UsageError
+
+        raise UsageError(
+            f"model {model!r} does not train on Dask",
+            fix="xgboost does; torchrun trains in several processes",
+        )

@@ -20,6 +20,7 @@ import xxhash
 from scipy import sparse
 
 from scgx.cells import coordinates
+from scgx.cluster.work import pool
 from scgx.errors import DataError, InputError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import Features
@@ -202,9 +203,12 @@ class LabelledData:
 
     @cached_property
     def held(self) -> sparse.csr_array | None:
-        """All rows of the file in memory, converted, when they fit in a third of the budget."""
+        """All rows of the file in memory, converted, when they fit in a third of the budget.
+
+        On a cluster nobody holds all.
+        """
         need = 20 * self._cells.matrix(self.lens.conversion.key).nnz * (self.augment.copies + 1)
-        if need > self.memory // 3:
+        if need > self.memory // 3 or pool() is not None:
             return None
         step, n = 8_192, self._cells.n_obs
         blocks = [

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from scipy import sparse
 
+from scgx.cluster.work import pool
 from scgx.errors import DataError, InputError
 from scgx.h5ad import streams
 from scgx.learn.block import CellBlock
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 FROM: set[str] = set()
 TO: set[str] = set()
 LABELS = {"rna", "activity", "atac", "adt"}
+DASK = True  # trains on the workers of a cluster
 ROWS = 16_384
 MEMBER = "trees.json"
 PER_VALUE = 16  # bytes of a value that is not zero, as bins by row and by column
@@ -89,6 +91,12 @@ class Model:
     @classmethod
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
         """Add trees until the validation loss no longer falls."""
+        if pool() is not None:
+            from scgx.models import _xgboost_dask
+
+            settings = _settings(config, len(data.classes), seed)
+            booster = _xgboost_dask.grown(data, config, settings, report)
+            return cls._finished(booster, data, config, report)
         import xgboost
 
         place = _place(data, config)
@@ -116,6 +124,13 @@ class Model:
                 ],
             )
             del train, val  # which hold files of the folder
+        return cls._finished(booster, data, config, report)
+
+    @classmethod
+    def _finished(
+        cls, booster: "Booster", data: LabelledData, config: Config, report: Report
+    ) -> Self:
+        """A model of trees that were just grown."""
         report.say(f"{booster.num_boosted_rounds()} rounds (by validation loss)")
         if data.augment.copies and data.augment.hidden:
             booster.set_attr(**{ABSENT: "zero"})
