@@ -5,6 +5,7 @@ batch; gradients are added up, and divided by the rows of all, which is the grad
 message a step carries gradients and loss, so that all decide alike. Chance is drawn for the whole batch
 in every process, and each keeps what falls on its rows: dropout is then that of one process. A process
 that has no row of a batch goes through an earlier one and counts for nothing, for the others wait.
+Where a network is judged nothing is drawn, or from a generator of its own: batches are dealt out whole.
 
 A loss that is no mean over rows says so: by `fair` where it divides by a sum over the batch, by
 `gather` or `total` where rows look at each other.
@@ -110,11 +111,12 @@ class Team:
         return Share(self.place.number, self.place.total, whole=True)
 
     def begin(self, network: nn.Module, name: str) -> None:
-        """Let all begin with the weights of the first; DataError where one has other data."""
+        """Let all begin with the weights of the first; DataError where they have different data."""
         words = torch.tensor(list(name.encode()), dtype=torch.uint8)
-        if not torch.equal(self._told(words.clone()).cpu(), words):
+        is_other = not torch.equal(self._told(words.clone()).cpu(), words)
+        if any(self._counts(int(is_other))):
             raise DataError(
-                "this process has other data or settings than the first one",
+                "the processes have different data or settings",
                 fix="the same file and options for all",
             )
         with torch.no_grad():
@@ -134,16 +136,17 @@ class Team:
         coming, last = iter(found), None
         while True:
             batch = next(coming, None)
-            before, total = self._among(0 if batch is None else len(batch.rows))
-            if not total:
+            counts = self._counts(0 if batch is None else len(batch.rows))
+            if not any(counts):
                 return
-            last = last if batch is None else batch
-            if last is None:
+            if last is None and 0 in counts:
                 raise DataError(
                     f"{self.place.total} processes, and fewer training cells in a step",
                     fix="start fewer of them",
                 )
-            yield last, Part(before, 0 if batch is None else len(batch.rows), total)
+            last = last if batch is None else batch
+            number = self.place.number
+            yield last, Part(sum(counts[:number]), counts[number], sum(counts))
 
     @contextmanager
     def part_of_batch(self, part: Part, rows: int) -> Iterator[None]:
@@ -179,10 +182,13 @@ class Team:
         return _summed(found.to(self.device)).tolist()
 
     def _among(self, items: int) -> tuple[int, int]:
+        counts = self._counts(items)
+        return sum(counts[: self.place.number]), sum(counts)
+
+    def _counts(self, items: int) -> list[int]:
         counts = torch.zeros(self.place.total, dtype=torch.int64)
         counts[self.place.number] = items
-        counts = _summed(counts.to(self.device)).cpu()
-        return int(counts[: self.place.number].sum()), int(counts.sum())
+        return [int(each) for each in _summed(counts.to(self.device)).tolist()]
 
     def _told(self, value: Tensor) -> Tensor:
         there = value.to(self.device)

@@ -91,22 +91,28 @@ class GhostNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, width), normalised; a single cell has no deviation and takes that of those seen."""
         part = distributed.part_here() if self.training else None
-        if part is not None and part.total > 1:
+        if part is not None:
             return self._together(x, part)
         parts = x.tensor_split(self._parts(len(x)))
         return torch.cat([self._part(part) for part in parts])
 
     def _part(self, x: Tensor) -> Tensor:
-        training, share = self.training and len(x) > 1, self.momentum
-        if training:
-            self.seen += 1
-            share = max(share, 1 / int(self.seen))
+        if not self.training or len(x) == 1:
+            return self._as_seen(x)
+        self.seen += 1
+        share = max(self.momentum, 1 / int(self.seen))
         return nn.functional.batch_norm(
-            x, self.mean, self.variance, self.weight, self.bias, training, share
+            x, self.mean, self.variance, self.weight, self.bias, True, share
         )
+
+    def _as_seen(self, x: Tensor) -> Tensor:
+        known = self.mean, self.variance, self.weight, self.bias
+        return nn.functional.batch_norm(x, *known, False)
 
     def _together(self, x: Tensor, part: distributed.Part) -> Tensor:
         """The same where the cells of a batch are in several processes: sums over all of them."""
+        if part.total == 1:
+            return self._as_seen(x)
         sizes = [
             len(each) for each in torch.arange(part.total).tensor_split(self._parts(part.total))
         ]
