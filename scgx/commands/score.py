@@ -123,7 +123,6 @@ def score(
     with ExitStack() as stack:
         wanted = [truth, *guesses, *([train] if train is not None else [])]
         sources = [stack.enter_context(streams.source(name)) for name in wanted]
-        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         rows_to = stack.enter_context(streams.sink(str(table))) if table is not None else None
         from scgx.learn.threads import limit
 
@@ -149,6 +148,12 @@ def score(
         training = opened[-1] if train is not None else None
         task = task or _task_of(predicted)
         module = registry.load("tasks", task)
+        if dask is not None and not getattr(module, "BLOCKWISE", False):
+            progress.say(
+                f"--dask: scores of {task} are not worked out by blocks, but in this process"
+            )
+            dask = None
+        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
         if leak_check and task != "labels":
             raise UsageError("--leak-check is of labels", fix="leave it out")
         if (basis or batch) and task != "embedding":

@@ -1,5 +1,7 @@
 """A mean over features, gathered panel by panel, with its bootstrap draws and gene sets."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._panel import Array, Design, Result
@@ -36,6 +38,15 @@ class FeatureMean:
             else:
                 self._sums[name] += np.where(counted, drawn, 0.0)[:, mine].sum(axis=1)
                 self._counts[name] += np.count_nonzero(counted[:, mine], axis=1)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self.values[columns] = other.values[columns]
+        self.degenerate[columns] = other.degenerate[columns]
+        self._has_draws = other._has_draws
+        for name in self._sets:
+            self._sums[name] += other._sums[name]
+            self._counts[name] += other._counts[name]
 
     def result(self, subset: str = "", note: str = "") -> Result:
         """The mean over a gene set; features that are NaN are left out."""

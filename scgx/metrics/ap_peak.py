@@ -1,5 +1,7 @@
 """Average precision per peak: the ROC's companion where open cells are few."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -32,6 +34,10 @@ class Metric:
             scores = panel.guess.values[rows, column]
             values[column] = average_precision(here[rows, column], scores)
         self._mean.add(panel.columns, values, one)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over peaks; it has no draws, for ranks do not add up over groups."""

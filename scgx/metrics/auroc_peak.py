@@ -1,5 +1,7 @@
 """Area under the ROC curve per peak: are open cells ranked above closed ones?"""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -31,6 +33,10 @@ class Metric:
         area = ranks - n_open * (n_open + 1) / 2
         values = np.where(one, np.nan, area / np.where(one, 1.0, n_open * n_closed))
         self._mean.add(panel.columns, values, one)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over peaks; it has no draws, for ranks do not add up over groups."""

@@ -1,5 +1,7 @@
 """On what share of features is the guess better than the strongest baseline?"""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -29,6 +31,10 @@ class Metric:
         r, flat = pearson(panel.moments)
         above = (r > rival[panel.columns]).astype(np.float64)
         self._mean.add(panel.columns, above, flat)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The share over all features."""

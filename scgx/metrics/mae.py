@@ -1,5 +1,7 @@
 """Mean absolute error: won by predicting zeros on sparse data, and printed to show just that."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._panel import Design, Panel, Result
@@ -27,6 +29,12 @@ class Metric:
         self._n += known.sum(axis=1)
         n = known.sum(axis=0)
         self._features[panel.columns] = np.where(n > 0, gap.sum(axis=0) / np.maximum(n, 1), np.nan)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._sums += other._sums
+        self._n += other._n
+        self._features[columns] = other._features[columns]
 
     def result(self, subset: str = "") -> Result:
         """The mean over all entries (there are no gene sets)."""

@@ -1,5 +1,7 @@
 """Mean squared error: easily read, hardly informative, for the mean profile is strong."""
 
+from typing import Self
+
 from scgx.metrics._mean import FeatureMean
 from scgx.metrics._panel import Design, Panel, Result
 
@@ -21,6 +23,10 @@ class Metric:
         m, drawn = panel.moments, panel.drawn
         values = m.mean_error()
         self._mean.add(panel.columns, values, values < 0, drawn.mean_error())
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over all entries of a gene set, of which there are `n`."""

@@ -1,5 +1,7 @@
 """Correlation of the flattened matrices: mostly which features are high."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
@@ -27,6 +29,10 @@ class Metric:
         tp = m.tp + m.shift_t * m.p + m.shift_p * m.t + m.n * m.shift_t * m.shift_p
         n = np.broadcast_to(m.n, t.shape)
         self._parts += np.stack([x.sum(axis=1) for x in (n, t, p, tt, pp, tp)])
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._parts += other._parts
 
     def result(self, subset: str = "") -> Result:
         """r over everything (there are no gene sets)."""

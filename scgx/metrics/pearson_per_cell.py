@@ -1,5 +1,7 @@
 """Correlation within a cell, across features: explained by the mean profile."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
@@ -29,6 +31,11 @@ class Metric:
         self._sums[1] += p.sum(axis=1)
         for row, (left, right) in enumerate(((t, t), (p, p), (t, p)), start=2):
             self._sums[row] += np.einsum("ij,ij->i", left, right)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._sums += other._sums
+        self._n += other._n
 
     def result(self, subset: str = "") -> Result:
         """The mean over cells (there are no gene sets)."""

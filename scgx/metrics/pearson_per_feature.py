@@ -4,6 +4,8 @@ The mean profile scores 0 by construction, which is why this one leads and the m
 does not. A perfect prediction scores the share of features that vary at all.
 """
 
+from typing import Self
+
 from scgx.metrics._mean import FeatureMean
 from scgx.metrics._panel import Design, Panel, Result, pearson
 
@@ -26,6 +28,10 @@ class Metric:
         """Take in the features of a panel."""
         r, flat = pearson(panel.moments)
         self._mean.add(panel.columns, r, flat, pearson(panel.drawn)[0])
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set."""

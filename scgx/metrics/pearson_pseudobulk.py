@@ -1,5 +1,7 @@
 """Correlation of type means per feature: does the average of a type move as it should?"""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -32,6 +34,10 @@ class Metric:
         about = sums(truth, guess, codes, 1, None if known.all() else known)
         values, flat = pearson(about.over_parts())
         self._mean.add(panel.columns, values, flat)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over features."""

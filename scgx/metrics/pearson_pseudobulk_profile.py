@@ -1,5 +1,7 @@
 """Correlation of mean profiles per type: high for any sane guess, printed for completeness."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._panel import Design, Moments, Panel, Result, pearson
@@ -31,6 +33,10 @@ class Metric:
         known = np.broadcast_to(n > 0, t.shape)
         t, p = np.where(known, t, 0.0), np.where(known, p, 0.0)
         self._sums += np.stack([x.sum(axis=1) for x in (known, t, p, t * t, p * p, t * p)])
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._sums += other._sums
 
     def result(self, subset: str = "") -> Result:
         """The mean over types."""

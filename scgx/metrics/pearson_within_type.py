@@ -1,5 +1,7 @@
 """Correlation inside cell types: what is predicted beyond the type of a cell."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -38,6 +40,10 @@ class Metric:
             if len(drawn.total):
                 drawn.add(pearson(one.drawn(self._design.weights))[0])
         self._mean.add(panel.columns, mean.value(), flat, drawn.value())
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set; degenerate are the features that are so in any type."""

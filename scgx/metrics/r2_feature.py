@@ -4,6 +4,8 @@ The centre is part of the metric: a draw that took its own mean as the centre wo
 spread than the data, and the interval would lie below the value.
 """
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -31,6 +33,10 @@ class Metric:
         values = _share(m.errors(), spread, flat)
         about = drawn.truth_about(m.shift_t + m.t / np.maximum(m.n, 1))
         self._mean.add(panel.columns, values, flat, _share(drawn.errors(), about, flat | flats))
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set."""

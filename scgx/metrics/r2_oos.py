@@ -1,5 +1,7 @@
 """Out-of-sample R2: the train mean scores exactly 0, what is worse than it scores below."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -32,6 +34,10 @@ class Metric:
         values = _share(m.errors(), m.truth_about(about), flat)
         draws = _share(drawn.errors(), drawn.truth_about(about), flat | drawn.truth_spread()[1])
         self._mean.add(panel.columns, values, flat, draws)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set."""

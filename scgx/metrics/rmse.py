@@ -1,5 +1,7 @@
 """Root of the mean squared error, in the units of the data; the figure the field publishes."""
 
+from typing import Self
+
 import numpy as np
 
 from scgx.metrics._mean import FeatureMean
@@ -23,6 +25,10 @@ class Metric:
         m, drawn = panel.moments, panel.drawn
         values = m.mean_error()
         self._mean.add(panel.columns, values, values < 0, drawn.mean_error())
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The root of the mean over all entries of a gene set, of which there are `n`."""

@@ -1,5 +1,7 @@
 """As the headline, on mid-ranks: what remains when the shape of the scale does not matter."""
 
+from typing import Self
+
 from scgx.metrics._mean import FeatureMean
 from scgx.metrics._panel import Design, Panel, Result, pearson
 
@@ -24,6 +26,10 @@ class Metric:
         r, flat = pearson(panel.rank_parts.over_parts())
         drawn = pearson(panel.rank_parts.drawn(self._design.weights))[0]
         self._mean.add(panel.columns, r, flat, drawn)
+
+    def merge(self, other: Self, columns: slice) -> None:
+        """Take in what another one has of a panel."""
+        self._mean.merge(other._mean, columns)
 
     def result(self, subset: str = "") -> Result:
         """The mean over a gene set."""

@@ -1,12 +1,13 @@
 """One guess against the truth, panel by panel, through any number of metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from scgx import registry
+from scgx.cluster.work import mapped
 from scgx.metrics._panel import Design, Panel, Result, Side
 from scgx.tasks._rows import Array, Rows, Some
 
@@ -66,14 +67,25 @@ def metric(name: str) -> Any:
 def evaluate(truth: Truth, guess: Rows, design: Design, metrics: Sequence[str]) -> Results:
     """Results by metric id; `@200` is added to the id for the set of variable features."""
     made = [metric(name)(design) for name in metrics]
-    for columns in truth.panels():
-        left = truth.side(columns)
-        panel = Panel(left, Side.of(guess.panel(columns), left.known), columns, design)
-        for one in made:
-            one.update(panel)
+    seen = mapped(partial(_seen, truth, guess, design, tuple(metrics)), truth.panels())
+    for columns, parts in zip(truth.panels(), seen, strict=True):
+        for one, part in zip(made, parts, strict=True):
+            one.merge(part, columns)
     results = {one.id: one.result() for one in made}
     if design.variable is not None:
         for one in made:
             if one.gene_sets:
                 results[one.id + GENE_SET] = one.result("variable")
     return results
+
+
+def _seen(
+    truth: Truth, guess: Rows, design: Design, metrics: tuple[str, ...], columns: slice
+) -> list[Any]:
+    """Metrics that have seen one panel alone."""
+    made = [metric(name)(design) for name in metrics]
+    left = truth.side(columns)
+    panel = Panel(left, Side.of(guess.panel(columns), left.known), columns, design)
+    for one in made:
+        one.update(panel)
+    return made

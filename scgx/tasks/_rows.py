@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy import sparse
 
+from scgx.cluster.work import sharing
 from scgx.errors import DataError
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.measured import Measured
@@ -54,6 +55,9 @@ class FileRows:
     budget: int = 1 << 30
     measured: Measured | None = None
     _kept: Array | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_kept": None, "budget": self.budget // sharing()}
 
     def panel(self, columns: slice) -> Array:
         """Dense (n, c), float32."""

@@ -30,6 +30,7 @@ from scgx.tasks._verdict import is_truth, verdict
 
 NAME = "modality"
 HEADLINE = "pearson_per_feature"
+BLOCKWISE = True  # panels of features may be seen by the workers of a cluster
 METRICS = (
     "pearson_per_feature", "spearman_per_feature", "pearson_per_cell", "overall_pearson",
     "rmse", "mse", "mae", "r2_oos", "r2_feature",
