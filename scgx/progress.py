@@ -128,7 +128,8 @@ def table(
 ) -> None:
     """A table for a person, on stdout unless told otherwise; columns of numbers are right-aligned."""
     out = file or sys.stdout
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[escape(str(cell)) for cell in row] for row in rows]
+    columns = [escape(column) for column in columns]
     right = [bool(cells) and all(_numeric(row[i]) for row in cells) for i in range(len(columns))]
     if out.isatty():
         from rich.console import Console

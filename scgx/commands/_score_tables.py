@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import NamedTuple
 
+from scgx.progress import escape
 from scgx.tasks._bootstrap import interval
 from scgx.tasks._scores import BASELINE, CEILING, CONTROL, GUESS, ORACLE, Entry, Scores
 
@@ -99,8 +100,8 @@ def tsv(scores: Scores) -> str:
     """All tables in one text, each under a line with # and its title; numbers in full."""
     parts = []
     for table in tables(scores, whole=True):
-        lines = ["\t".join(table.columns)]
-        lines += ["\t".join("NA" if c is None else str(c) for c in row) for row in table.rows]
+        lines = ["\t".join(map(escape, table.columns))]
+        lines += ["\t".join("NA" if c is None else escape(str(c)) for c in r) for r in table.rows]
         parts.append(f"# {table.title}\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 

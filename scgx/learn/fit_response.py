@@ -17,7 +17,7 @@ from scgx.learn.data import Side
 from scgx.learn.parts import Parts, for_training
 from scgx.learn.places import features_at, find
 from scgx.learn.response_data import ResponseData, Told
-from scgx.learn.strata import detect, strata_of
+from scgx.learn.strata import detect, strata_of, unmatched
 from scgx.learn.train import Fitted, feature_table, measured_by_all, totals_word
 from scgx.progress import Report, say
 
@@ -44,11 +44,16 @@ def fit(
         f" {told.screen.column}, {len(data.train):,} cells train ({int((codes == 0).sum()):,}"
         f" controls), {len(data.val):,} validate"
     )
+    summary = _summary(data)
+    if not (summary["train_mean"].any() or summary["perturbed_mean"].any()):
+        raise DataError(
+            "all genes are 0 in all training cells", fix="scgx info shows X", file=cells.name
+        )
     model = module.Model.fit(data, settings, seed=seed, report=report)
     head = _header(name, cells, data, parts, config.to_json(settings), seed, report)
     assert head.response is not None
     head = replace(head, response=replace(head.response, control=roles.control or ""))
-    return Fitted(model, head, _summary(data))
+    return Fitted(model, head, summary)
 
 
 def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseData, Parts]:
@@ -79,6 +84,9 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
     if columns:
         chosen = "as asked" if roles.covariates else "found; --covariate names others"
         say(f"controls agree in {', '.join(columns)} ({chosen}): {len(strata.levels):,} strata")
+    if not roles.covariates:
+        for note in unmatched(cells.obs, screen, train, columns):
+            say(note)
     if screen.renamed:
         say(f"{screen.renamed:,} labels of {screen.column} read as canonical names (A+B)")
     if isinstance(mark := cells.scgx.get("observational"), str):

@@ -63,5 +63,23 @@ def detect(obs: Frame, screen: Screen, rows: np.ndarray) -> tuple[str, ...]:
     return tuple(found)
 
 
+def unmatched(obs: Frame, screen: Screen, rows: np.ndarray, columns: Sequence[str]) -> list[str]:
+    """Words about known columns that `detect` did not take since controls of some levels lack."""
+    control = screen.control[rows]
+    perturbed = screen.codes[rows] > 0
+    notes = []
+    for column in STRATA:
+        if column not in obs or column == screen.column or column in columns:
+            continue
+        words = obs.strings(column)[rows]
+        levels = {word for word in words[perturbed] if word is not None}
+        if bare := sorted(levels - set(words[control])):
+            notes.append(
+                f"controls do not agree in {column}: {len(bare):,} of {len(levels):,} levels have none,"
+                f" such as {bare[0]!r} (--covariate {column} leaves their cells out)"
+            )
+    return notes
+
+
 def _keys(obs: Frame, columns: Sequence[str]) -> list[tuple[str | None, ...]]:
     return list(zip(*(obs.strings(column).tolist() for column in columns)))

@@ -24,6 +24,7 @@ Array = np.ndarray
 
 COMPONENTS = 50
 VARIABLE = 200
+FLAT = 1e-9  # share of the mean square of a gene, under which it does not vary
 FEWEST = 20  # cells of a class on either side; below, nothing is said of the class
 _NEAR = 1_000  # training cells whose median distance is the scale of kernels
 
@@ -44,6 +45,10 @@ class Space:
         second = np.asarray(log.multiply(log).mean(axis=0)).ravel()
         variable = np.argsort(-(second - mean**2), kind="stable")[:VARIABLE]
         rank = min(COMPONENTS, n - 1, width - 1)
+        if not np.any(
+            second - mean**2 > FLAT * second
+        ):  # cells that are all alike lie in one point
+            return cls(mean, np.zeros((width, rank)), variable)
 
         def times(v: Array) -> Array:
             return log @ v.ravel() - mean @ v.ravel()

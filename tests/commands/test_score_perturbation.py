@@ -396,3 +396,15 @@ def test_glioma_lines_cannot_be_scored(forked: Zygote, real_data: Path, tmp_path
     assert facts["metrics"][R]["replicate"]["mean"] < 0.2
     assert all("cannot be scored" in verdict["sentence"] for verdict in facts["verdicts"])
     assert "cannot be scored" in err and "A172" in err
+
+
+def test_labels_with_tabs_and_line_ends_leave_tables_whole(forked: Zygote, tmp_path: Path) -> None:
+    odd = effects(["a\tb", "G1\nG2", "A0", "A1"])
+    truth = screen(odd, ["a\tb", "G1\nG2"])
+    truth.write(tmp_path / "t.h5ad")
+    predicted(truth, {name: odd[name] for name in ("a\tb", "G1\nG2")}).write(tmp_path / "g.h5ad")
+    done = forked("score", "t.h5ad", "g.h5ad", "--table", "t.tsv", cwd=tmp_path)
+    assert done.code == 0 and rb"a\tb " in done.out and rb"G1\nG2 " in done.out
+    for table in (tmp_path / "t.tsv").read_text().split("\n\n"):
+        rows = [line for line in table.splitlines() if not line.startswith("#")]
+        assert len({line.count("\t") for line in rows if line}) <= 1, table

@@ -6,7 +6,7 @@ import pytest
 from scgx.cells.perturbations import screen_of
 from scgx.errors import DataError
 from scgx.h5ad.frame import Frame, categorical
-from scgx.learn.strata import detect, strata_of
+from scgx.learn.strata import detect, strata_of, unmatched
 
 
 def _obs() -> Frame:
@@ -42,3 +42,9 @@ def test_without_columns_all_cells_compare() -> None:
 def test_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(DataError, match="did you mean 'batch'"):
         strata_of(_obs(), ("bach",), np.arange(8))
+
+
+def test_columns_that_cannot_be_matched_are_named() -> None:
+    obs = _obs()
+    notes = unmatched(obs, screen_of(obs), np.arange(8), ("cell_type", "donor"))
+    assert len(notes) == 1 and "batch: 1 of 1 levels have none, such as '1'" in notes[0]

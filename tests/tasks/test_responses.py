@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.screens import effects, predicted, screen
 
+import scgx
 from scgx import progress
 from scgx.cells.perturbations import Perturbation
 from scgx.errors import DataError
@@ -130,3 +131,17 @@ def test_a_fold_change_that_rounding_makes_is_none() -> None:
     assert not found.change.any()
     more = contrast(cells + 0.001, cells, np.zeros(0, np.int64))
     assert (more.change > 0).all()
+
+
+def test_cells_that_are_all_alike_are_one_point(tmp_path: Path) -> None:
+    flat = screen({name: 0 * change for name, change in SINGLES.items()}, ["A4", "A5"], noise=0)
+    flat.X[:] = 0
+    flat.write(tmp_path / "t.h5ad")
+    predicted(flat, {"A4": SINGLES["A4"]}).write(tmp_path / "g.h5ad")
+    with open_cells(tmp_path / "t.h5ad") as t, open_cells(tmp_path / "g.h5ad") as g:
+        found = perturbation.score(
+            Request(truth=t, guesses=[g], say=progress.say, warn=progress.warn)
+        )
+    assert "cannot be scored" in found.verdicts[0].sentence
+    with pytest.raises(DataError, match="all genes are 0"):
+        scgx.train("no-change", str(tmp_path / "t.h5ad"), str(tmp_path / "m.scgx"))
