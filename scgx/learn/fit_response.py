@@ -8,7 +8,7 @@ import numpy as np
 
 from scgx import __version__, registry
 from scgx.cells.perturbations import require_cells, screen_of
-from scgx.errors import DataError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad import history
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.names import hash_names
@@ -19,7 +19,7 @@ from scgx.learn.places import features_at, find
 from scgx.learn.response_data import ResponseData, Told
 from scgx.learn.strata import detect, strata_of, unmatched
 from scgx.learn.train import Fitted, feature_table, measured_by_all, totals_word
-from scgx.progress import Report, say
+from scgx.progress import Report, say, warn
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,17 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
                 file=cells.name,
             )
     require_cells(screen, train)
-    columns = roles.covariates or detect(cells.obs, screen, train)
+    if screen.column in roles.covariates:
+        raise UsageError(f"{screen.column} is what was done, and no covariate")
+    columns = tuple(dict.fromkeys(roles.covariates)) or detect(cells.obs, screen, train)
     strata = strata_of(cells.obs, columns, train)
+    groups = strata.codes(cells.obs)
     if columns:
         chosen = "as asked" if roles.covariates else "found; --covariate names others"
         say(f"controls agree in {', '.join(columns)} ({chosen}): {len(strata.levels):,} strata")
+    alone = ~np.isin(groups[train], groups[train[screen.control[train]]]) | (groups[train] < 0)
+    if lost := int(np.count_nonzero(alone & ~screen.control[train])):
+        warn(f"{lost:,} perturbed training cells have no control of their stratum: left out")
     if not roles.covariates:
         for note in unmatched(cells.obs, screen, train, columns):
             say(note)
@@ -96,7 +102,7 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
     say(place.conversion.words)
     genes = measured_by_all(cells, place.columns, parts, "rna")
     side = Side(features_at(cells, place.key, genes, "rna"), genes, place.conversion)
-    told = Told(screen, strata, strata.codes(cells.obs))
+    told = Told(screen, strata, groups)
     return ResponseData(cells, side, told, (train, val)), parts._replace(train=train, val=val)
 
 

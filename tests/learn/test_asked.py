@@ -9,7 +9,7 @@ from support.screens import GENES, effects, screen
 from support.tables import read
 
 import scgx
-from scgx.errors import DataError
+from scgx.errors import DataError, UsageError
 from scgx.h5ad.reader import open_cells
 from scgx.learn.asked import read_wanted
 
@@ -107,3 +107,17 @@ def test_a_file_without_controls_says_what_the_model_takes_for_them(
         scgx.predict(str(told / "m.scgx"), str(tmp_path / "s.h5ad"), str(tmp_path / "g.h5ad"))
     assert caught.value.fix is not None and NAMED in caught.value.fix
     assert "--control" not in caught.value.fix
+
+
+def test_cells_without_a_control_of_their_stratum_are_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = screen(SINGLES, ["A3"])
+    lines = np.where(made.label == "A0", "two", "one").astype(object)
+    made.more["line"] = lines
+    cells, model = str(made.write(tmp_path / "s.h5ad")), str(tmp_path / "m.scgx")
+    options = {"label": "perturbation", "quiet": True}
+    scgx.train("perturbed-mean", cells, model, covariate=["line"], **options)
+    assert "40 perturbed training cells have no control of their stratum" in capfd.readouterr().err
+    with pytest.raises(UsageError, match="what was done"):
+        scgx.train("perturbed-mean", cells, model, covariate=["perturbation"], **options)
