@@ -84,7 +84,7 @@ def fit_network(
         raise UsageError("epochs and batch_size must be at least 1")
     device = choose_device(settings.device, report)
     is_first = launched.place().is_first
-    with _deterministic(seed, device):
+    with _deterministic(seed, device, settings.precision):
         run = _Run(network.to(device), loss_of, data, settings, device, seed)
         state = run.state
         if resume is not None:
@@ -244,10 +244,13 @@ class _Run:
     def _slopes(self, batch: Any, part: Part) -> float:
         """The loss of a batch; every weight has its slope then, where the loss is finite."""
         if self.team is not None:
-            with self.team.part_of_batch(part, len(batch.rows)), _half_precision(self.device):
+            with (
+                self.team.part_of_batch(part, len(batch.rows)),
+                _precision(self.settings, self.device),
+            ):
                 loss = self.loss_of(self.network, batch, self.device)
             return self.team.backward(self.network, loss, part)
-        with _half_precision(self.device):
+        with _precision(self.settings, self.device):
             loss = self.loss_of(self.network, batch, self.device)
         value = loss.item()
         if math.isfinite(value):
@@ -260,7 +263,7 @@ class _Run:
         share = None if self.team is None else self.team.judging
         losses = []
         for batch in self._batches(self.data.val, 0, share):
-            with _half_precision(self.device):
+            with _precision(self.settings, self.device):
                 loss = self.loss_of(self.network, batch, self.device)
             losses.append(loss.item() * len(batch.rows))
         losses = losses if self.team is None else self.team.in_order(losses)
@@ -274,29 +277,33 @@ def _require_finite(loss: float, where: str) -> None:
 
 
 @contextmanager
-def _half_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16 where it helps: on the accelerator only."""
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+def _precision(settings: Settings, device: torch.device) -> Iterator[None]:
+    """Products of matrices in bfloat16 where the settings say so; weights and sums stay float32."""
+    short = settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda")
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=short):
         yield
 
 
 @contextmanager
-def _deterministic(seed: int, device: torch.device) -> Iterator[None]:
+def _deterministic(seed: int, device: torch.device, precision: str) -> Iterator[None]:
     """Seeded generators and deterministic kernels inside; everything as it was outside.
 
     One thread computes on the CPU: sums then come out the same whatever --threads says, and small
-    networks lose little by it.
+    networks lose little by it. With tf32 products of float32 have short mantissas, on cuda.
     """
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    products = torch.get_float32_matmul_precision()
     cuda = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
         torch.set_num_threads(1)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
             torch.set_num_threads(threads)
+            torch.set_float32_matmul_precision(products)

@@ -31,6 +31,7 @@ class Settings:
     optimizer: str = "adamw"  # adamw | sgd
     momentum: float = 0.9  # of sgd
     device: str = "auto"  # auto | cpu | cuda
+    precision: str = "auto"  # fp32 | tf32 | bf16; auto: bf16 on cuda, else fp32
 
 
 class State:

@@ -147,11 +147,19 @@ class NegativeBinomial(torch.autograd.Function):
     """
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
     def forward(
         ctx: Any, log_mean: Tensor, size: Tensor, row: Tensor, column: Tensor, x: Tensor
     ) -> Tensor:
-        """Log means (n, genes), sizes (genes,), and where counts are not zero and what they are."""
+        """Log means (n, genes), sizes (genes,), and where counts are not zero and what they are.
+
+        In float32 whatever the network answers in: what is summed here is far larger than its slopes.
+        """
+        with torch.autocast(log_mean.device.type, enabled=False):
+            return NegativeBinomial._sum(ctx, log_mean.float(), size.float(), (row, column, x))
+
+    @staticmethod
+    def _sum(ctx: Any, log_mean: Tensor, size: Tensor, counts: tuple[Tensor, ...]) -> Tensor:
+        row, column, x = counts
         whole = log_mean.exp().add_(size)
         logs = whole.log()
         r = size[column]
@@ -162,7 +170,6 @@ class NegativeBinomial(torch.autograd.Function):
         return total.index_add_(0, row, each)
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cuda")
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         """From the slopes of the sums (n,) to those of log means and sizes."""
         logs, inverse, size, row, column, x = ctx.saved_tensors

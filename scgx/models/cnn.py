@@ -71,6 +71,7 @@ class Config:
     patience: int = knob(6, least=1)  # epochs without a better validation loss before stopping
     covariates: tuple[str, ...] = ()  # obs columns that the network is told
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class _Fixed(NamedTuple):

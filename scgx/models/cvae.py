@@ -51,6 +51,7 @@ class Config:
     match: float = knob(10.0, least=0)  # counts that weigh for leaving a gene's mean; 0: off
     least: int = knob(50, least=1)  # cells of a combination of conditions with its own mixture
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class Model:

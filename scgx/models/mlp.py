@@ -59,6 +59,7 @@ class Config:
     patience: int = knob(6, least=1)  # epochs without a better validation loss before stopping
     covariates: tuple[str, ...] = ()  # obs columns that the network is told
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class _Fixed(NamedTuple):
@@ -181,6 +182,7 @@ class ClassifierConfig:
     clip: float = knob(1.0, least=1e-9)  # largest norm of a gradient
     patience: int = knob(8, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class Classifier:

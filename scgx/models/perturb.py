@@ -68,6 +68,7 @@ class Config:
     weight_decay: float = knob(0.01, least=0)  # of AdamW
     patience: int = knob(12, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class _Fixed(NamedTuple):

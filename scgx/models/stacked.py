@@ -12,7 +12,7 @@ not know: all evidence of training cells is held out by group (batch, donor).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -66,6 +66,7 @@ class Config:
     weight_decay: float = 0.01  # of AdamW
     patience: int = knob(10, least=1)  # epochs without a better validation loss before stopping
     device: str = "auto"  # auto, cpu or cuda
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"  # auto: bf16 on cuda, else fp32
 
 
 class Model:

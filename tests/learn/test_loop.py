@@ -227,3 +227,15 @@ def test_auto_falls_back_with_a_line_and_explicit_cuda_is_refused(capsys):
 def test_no_epochs_is_a_usage_error():
     with pytest.raises(UsageError):
         fit(replace(SETTINGS, epochs=0))
+
+
+def test_short_products_change_the_curve_little_and_nothing_global_is_left_behind():
+    before = torch.get_float32_matmul_precision()
+    whole = fit(replace(SETTINGS, patience=100))[1].records
+    for precision in ("bf16", "tf32"):
+        short = fit(replace(SETTINGS, patience=100, precision=precision))[1].records
+        for one, other in zip(whole, short, strict=True):
+            assert other["train_loss"] == pytest.approx(one["train_loss"], rel=0.02)
+    assert short == [{**r, **{k: s[k] for k in ("cells_per_s", "wait_share")}}
+                     for r, s in zip(whole, short)]  # fmt: skip
+    assert torch.get_float32_matmul_precision() == before
