@@ -34,7 +34,8 @@ from distributed.protocol.pickle import dumps, loads
 
 from scgx import __version__, progress
 from scgx.cluster.place import Place
-from scgx.errors import MachineError
+from scgx.cluster.wanted import ask
+from scgx.errors import MachineError, UsageError
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
@@ -43,6 +44,7 @@ AHEAD = 2  # parts under way for each worker, so that none waits for the next
 DEATHS = 3  # workers that may die of a part before it is given up
 PATIENCE = 10.0  # seconds without a worker after which that is said
 CONNECT = 15  # seconds for a scheduler to answer
+PAGES = "127.0.0.1:0"  # where Dask shows itself: to this machine alone, at any free port
 
 _functions: dict[str, Any] = {}  # of a worker: what was brought, as bytes until it is asked
 
@@ -86,6 +88,9 @@ def _answer(name: str, *part: Any) -> Any:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     progress.configure(quiet=True)
+    worker = distributed.get_worker()
+    tasks, key = worker.state.tasks, worker.get_current_task()
+    ask(lambda: key in tasks and tasks[key].state == "executing")
     held = _functions[name]
     if isinstance(held, bytes):
         held = _functions[name] = loads(held)
@@ -288,8 +293,8 @@ def _launched(place: Place) -> Any:
     if place.kind == "local":
         return distributed.LocalCluster(
             n_workers=place.workers or len(os.sched_getaffinity(0)),
-            threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-            memory_limit=None, silence_logs=logging.CRITICAL,
+            threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=PAGES,
+            worker_dashboard_address=PAGES, memory_limit=None, silence_logs=logging.CRITICAL,
         )  # fmt: skip
     return (_slurm if place.kind == "slurm" else _kubernetes)(place)
 
@@ -304,20 +309,19 @@ def _slurm(place: Place) -> Any:
             fix="pip install 'scgx[scale]'",
         ) from None
     options = place.as_dask()
-    cores = options.get("cores")
-    if cores is not None:
-        options["processes"] = cores
+    for key in ("cores", "memory"):
+        options.setdefault(key, dask.config.get(f"jobqueue.slurm.{key}", None))
+        if options[key] is None:
+            raise UsageError(f"a job of SLURM needs {key}", fix="[slurm] in --dask slurm:FILE")
+    options["processes"] = options["cores"]
     try:
         cluster = SLURMCluster(
-            **options, scheduler_options={"dashboard_address": None}, silence_logs="critical"
+            **options, scheduler_options={"dashboard_address": PAGES}, silence_logs="critical"
         )
     except (ValueError, TypeError, RuntimeError) as error:
-        raise MachineError(
-            f"SLURM cannot be asked: {_line(error)}",
-            fix="cores, memory, queue in --dask slurm:FILE",
-        ) from error
+        raise MachineError(f"SLURM cannot be asked: {_line(error)}") from error
     try:
-        cluster.scale(place.workers or cores or 1)
+        cluster.scale(place.workers or options["cores"])
     except (OSError, RuntimeError) as error:
         cluster.close()
         raise MachineError(f"SLURM takes no job: {_line(error)}") from error

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scgx import invocation
+from scgx.cluster.wanted import wanted
 from scgx.errors import DataError, ScgxError
 from scgx.learn import artifact, config
 from scgx.learn.artifact import Artifact
@@ -49,9 +50,9 @@ class Search:
 
 
 def run(study: Study, search: Search) -> None:
-    """Try until the study has as many trials as were asked for."""
+    """Try until the study has as many trials as were asked for, or nobody waits for them any more."""
     _ = search.judge.rows  # refuses before anything is fitted
-    while (trial := study.ask(prunes=search.prunes)) is not None:
+    while wanted() and (trial := study.ask(prunes=search.prunes)) is not None:
         try:
             _try(study, search, trial)
         except BaseException:
