@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy import sparse
 
+from scgx.h5ad.heap import give_back_freed
 from scgx.learn.bayes import Kinds
 from scgx.learn.covariates import Covariates
 from scgx.learn.curve import Curve, Shrinkage, evened
@@ -149,6 +150,7 @@ def fit(data: TrainingData, config: Any, *, seed: int) -> tuple[Fixed, Views]:
     It is fitted on at most `config.cells` training rows, fewer where memory is small; the others are
     seen as they will be at use.
     """
+    give_back_freed()
     some = data.train
     most = min(config.cells, int((data.memory / BYTES_PER_PAIR) ** 0.5))
     if len(some) > most:

@@ -28,7 +28,14 @@ from scgx.learn.residual import deviations
 from scgx.learn.selection import judges, parts
 from scgx.learn.shares import WHOLE, Share
 from scgx.models._multivae_beside import Rows
-from scgx.models._multivae_net import Decoder, Gaussian, Member, Network, product
+from scgx.models._multivae_net import (
+    Decoder,
+    Gaussian,
+    Member,
+    Network,
+    SquaredError,
+    product,
+)
 
 UNKNOWN_SHARE = 0.05  # of training covariates are hidden, so that `unknown` learns the average
 COOLEST = 0.02  # temperature of the contrast
@@ -215,11 +222,12 @@ class _Bound:
     def _values(self, decoder: Decoder, components: Tensor, side: Side) -> Tensor:
         assert side.truth is not None
         truth = torch.from_numpy(side.truth).to(self.device)
-        error = (decoder.values(components) - truth) ** 2
+        axes, base = decoder.axes.weight, decoder.base  # which stay as they are
         if side.weight is None:
-            return error.mean()
+            return SquaredError.apply(components, axes, base, truth, None) / truth.numel()
         weight = torch.from_numpy(side.weight).to(self.device)
-        return torch.where(weight > 0, error * weight, 0).sum() / max(fair(float(weight.sum())), 1)
+        error = SquaredError.apply(components, axes, base, truth, weight)
+        return error / max(fair(float(weight.sum())), 1)
 
     def _peaks(self, decoder: Decoder, components: Tensor, side: Side) -> Tensor:
         """Negative log likelihood per open peak, of some of the peaks."""

@@ -137,7 +137,7 @@ class SquaredError(torch.autograd.Function):
         truth: Tensor,
         weight: Tensor | None,
     ) -> Tensor:
-        """Components (n, rank); axes (features, rank), base (features,); truth, weight (n, features)."""
+        """Components (n, rank); axes (features, rank), base; truth and weight (n, features)."""
         error = components @ axes.T
         error += base
         error -= truth
