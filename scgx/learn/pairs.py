@@ -161,6 +161,8 @@ class _Reader:
     def __init__(self, cells: Cells, measured: Measured | None) -> None:
         found = find(cells, "rna", None, "log1p-cp10k")
         assert found.conversion is not None
+        if found.key == "raw/X":  # of all genes, and the pairs are of some
+            raise DataError("only raw has counts, and pairs are of X", fix="scgx normalize first")
         self.cells, self.columns, self.measured = cells, found.columns, measured
         self.conversion = found.conversion
         self.totals = totals_of(cells, "rna") if self.conversion.uses_totals else None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import scgx
 from scgx.cells import network, network_h5ad
 from scgx.cells.perturbations import Perturbation, screen_of
 from scgx.errors import DataError
@@ -151,3 +152,19 @@ def test_a_screen_and_a_file_without_groups_are_refused(tmp_path: Path) -> None:
             pairs.within(cells.obs, ["cell_typ"])
         with pytest.raises(DataError, match="which cells compare"):
             pairs.within(cells.obs.without(["cell_type", "donor", "batch"]), [])
+
+
+def test_counts_that_lie_in_raw_alone_are_refused_and_normalize_mends_it(tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    x = np.random.default_rng(0).poisson(3, (40, 12)).astype(np.float32)
+    cells = anndata.AnnData((x - x.mean(axis=0)) / x.std(axis=0))
+    cells.obs_names = [f"c{i}" for i in range(40)]
+    cells.obs["cell_type"] = ["T", "B"] * 20
+    cells.raw = anndata.AnnData(x, obs=cells.obs, var=cells.var)
+    cells.write_h5ad(tmp_path / "raw.h5ad")
+    with open_cells(tmp_path / "raw.h5ad") as opened:
+        with pytest.raises(DataError, match="only raw has counts"):
+            pairs.pair(opened, ["cell_type"], Wanted())
+    scgx.normalize(str(tmp_path / "raw.h5ad"), str(tmp_path / "x.h5ad"), quiet=True)
+    with open_cells(tmp_path / "x.h5ad") as opened:
+        assert len(pairs.pair(opened, ["cell_type"], Wanted(genes=5)).columns) == 5
