@@ -29,7 +29,6 @@ from typing import Any, ClassVar, TypeVar
 import dask
 import dask.array
 import distributed
-import numpy as np
 from distributed.protocol.pickle import dumps, loads
 
 from scgx import __version__, progress
@@ -173,7 +172,7 @@ class Pool:
                     _result(future)
             yield _array(futures, [(n, *like.shape[1:]) for n in rows], like)
 
-    def kept(self, values: Sequence[np.ndarray]) -> Any:
+    def kept(self, values: Sequence[Any]) -> Any:
         """A dask array of blocks that are here; they go to the workers that `stacked` would take."""
         futures = [
             self.client.scatter(block, workers=[worker], hash=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import xgboost
@@ -23,15 +23,25 @@ from scgx.errors import DataError, MachineError
 from scgx.learn.labels import LabelledData
 from scgx.progress import Report
 
-if TYPE_CHECKING:
-    from scgx.models.xgboost import Config
-
 ROWS = 16_384
 TIMES = 3  # that trees are begun, should workers be lost
 
 
+class Knobs(Protocol):
+    """What is looked at of the knobs of the model; `settings` has the rest, as xgboost calls them."""
+
+    @property
+    def trees(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def bins(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+
+
 def grown(
-    data: LabelledData, config: Config, settings: Mapping[str, Any], report: Report
+    data: LabelledData, config: Knobs, settings: Mapping[str, Any], report: Report
 ) -> xgboost.Booster:
     """Trees of the training rows, as many as the validation rows want.
 
@@ -57,7 +67,7 @@ def grown(
 
 
 def _grown(
-    data: LabelledData, config: Config, settings: Mapping[str, Any], report: Report
+    data: LabelledData, config: Knobs, settings: Mapping[str, Any], report: Report
 ) -> xgboost.Booster:
     workers = pool()
     assert workers is not None
