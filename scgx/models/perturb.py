@@ -208,7 +208,7 @@ class Model:
         )
 
     def respond(self, controls: CellBlock, strata: np.ndarray, one: Perturbation) -> Response:
-        """The controls, moved; their spread is how far the members differ, root mean square."""
+        """The controls, moved; their spread is how far two or more members differ, root mean square."""
         x = controls.x.toarray()
         moved = x.copy()
         for stratum in np.unique(strata):
@@ -216,6 +216,8 @@ class Model:
         added = self.fixed.share[0] * self._added(x, controls, one)
         mean = added.mean(axis=0)
         moved[:, self.fixed.columns] += mean
+        if len(added) < 2:
+            return Response(moved)  # one network has nothing to differ from, and is not sure for it
         spread = np.sqrt(((added - mean) ** 2).mean(axis=(0, 2))).astype(np.float32)
         return Response(moved, spread)
 

@@ -192,3 +192,9 @@ def test_members_that_differ_say_how_unsure_they_are(screen: Path, tmp_path: Pat
     )
     scgx.predict(str(tmp_path / "m.scgx"), str(screen), str(tmp_path / "p.h5ad"), quiet=True)
     assert (read(tmp_path / "p.h5ad").obs.numbers("scgx_spread") >= 0).all()
+
+
+def test_one_network_alone_does_not_say_that_it_is_sure(screen: Path, tmp_path: Path) -> None:
+    _train(screen, tmp_path / "m.scgx", epochs=1, set_=["members=1", "dim=16", "heads=2"])
+    scgx.predict(str(tmp_path / "m.scgx"), str(screen), str(tmp_path / "p.h5ad"), quiet=True)
+    assert "scgx_spread" not in read(tmp_path / "p.h5ad").obs
