@@ -60,11 +60,11 @@ def test_the_snakefile_makes_the_same_file(made: Path, tmp_path: Path) -> None:
     assert done.code == 0
     text = done.out.decode()
     assert text.count("rule ") == 3 and 'output: "models/r.scgx"' in text
-    program = shutil.which("snakemake")
+    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
+    program = shutil.which("snakemake", path=path)
     if program is None:
         return
     (tmp_path / "Snakefile").write_text(text)
-    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
     ended = subprocess.run(
         [program, "-c1", "-q"],
         cwd=tmp_path,
