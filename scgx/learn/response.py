@@ -247,7 +247,7 @@ def _obs(obs: Frame, plan: _Plan, told: Screened, spread: list[np.ndarray]) -> F
     rows = np.concatenate([rows for _one, rows in plan.answered])
     source = obs.index[rows]
     names = np.array([f"{cell}:{label}" for cell, label in zip(source, labels)], dtype=object)
-    kept = obs.take(rows).without([told.column, "split"])
+    kept = obs.take(rows).without([told.column, "split", "split_control"])
     frame = Frame(names, kept.columns)
     frame = frame.with_column("perturbation", categorical(labels))
     frame = frame.with_column("scgx_control", source)

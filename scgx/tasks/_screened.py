@@ -154,7 +154,12 @@ def _screen(ask: Request) -> Screen:
             marked = obs.strings("split_control") == "True"
             words = {word for word in obs.strings(by)[marked] if word is not None}
             column, control = by, words.pop() if len(words) == 1 else None
-    return screen_of(obs, column, control, genes=ask.truth.var_names)
+    try:
+        return screen_of(obs, column, control, genes=ask.truth.var_names)
+    except DataError as error:
+        if "--control" in (error.fix or ""):  # an option of split and train
+            error.fix = "scgx split --by COLUMN --control VALUE marks them"
+        raise
 
 
 def _recorded(cells: Cells) -> dict[str, object]:

@@ -69,6 +69,9 @@ def test_a_model_remembers_who_its_controls_are(told: Path, tmp_path: Path) -> N
     with open_cells(guess) as cells:
         assert set(cells.obs.strings("perturbation")) == {"A3"}
         assert json.loads(str(cells.scgx["model"]))["control"] == NAMED
+    with pytest.raises(DataError, match="no cell of perturbation is a control") as caught:
+        scgx.score(str(guess), [str(guess)], quiet=True)
+    assert str(caught.value.fix).startswith("scgx split")
     table = tmp_path / "t.tsv"
     scgx.score(str(told / "s.h5ad"), [str(guess)], table=table, quiet=True)
     assert "pearson_delta" in table.read_text()
