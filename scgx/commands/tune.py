@@ -13,6 +13,7 @@ import typer
 from scgx.cluster import work as place
 from scgx.commands import _options as opt
 from scgx.commands import _role_options as role
+from scgx.commands import _tune_emit as emission
 from scgx.commands._completion import models, words
 from scgx.commands._train_roles import Roles
 from scgx.errors import UsageError
@@ -57,8 +58,13 @@ def tune(
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="processes on this machine")] = 1,
     dask: opt.DaskOpt = None,
     emit: Annotated[
-        Literal["commands"] | None,
-        typer.Option("--emit", help="print a command line per trial, to be run elsewhere"),
+        str | None,
+        typer.Option(
+            "--emit",
+            metavar="FORM",
+            help="print trials to be run elsewhere: commands, kubernetes[:FILE] (TOML)",
+            autocompletion=words("commands", "kubernetes"),
+        ),
     ] = None,
     collect: Annotated[
         bool, typer.Option("--collect", help="judge the models that emitted commands have made")
@@ -109,8 +115,9 @@ def tune(
     is kept in a folder beside the output, and the same command goes on with it, after Ctrl-C as after
     a crash, in as many processes at once as there are, on any machines that share the folder; a
     larger --trials adds trials. --dask does that with the workers of a cluster. --emit commands
-    prints a train command per trial, for sh, parallel or sbatch --array, and the same with --collect
-    in its place judges what they made.
+    prints a train command per trial, for sh, parallel or sbatch --array, --emit kubernetes an indexed
+    Job, and the same with --collect in its place judges what they made. A profile (kubernetes:FILE)
+    says image, claim, mount, namespace, resources, env, and workers at once.
 
     A space is TOML: lr = { low = 1e-4, high = 1e-2, log = true } or hidden = [64, 128]. Trials are
     stopped by the validation loss of the model: leave what changes that loss itself out of the
@@ -120,6 +127,7 @@ def tune(
     scgx tune logistic --print-space
     scgx tune logistic split.h5ad --label cell_type --trials 4 -o types.scgx
     scgx tune ridge split.h5ad --from atac --to rna --emit commands -o r.scgx > trials.sh
+    scgx tune ridge split.h5ad --from atac --to rna --emit kubernetes -o k.scgx > job.json
     """
     given_options = dict(locals())
     roles = Roles(
@@ -159,6 +167,7 @@ def tune(
         raise UsageError(
             "--emit prints commands and does nothing else", fix="--collect comes later"
         )
+    elsewhere = emission.checked(emit)
     goal = objective.metric_of(kind, metric)
     looked = tune_space.space_of(model, space, labels=kind == "labels")
     tune_space.require_free(looked, list(set_ or []))
@@ -224,7 +233,8 @@ def tune(
             first = tune_space.defaults_of(settings([]), looked)
             with Study.opened(folder, plan, first) as held:
                 if emit:
-                    sys.stdout.writelines(f"{line}\n" for line in search.emit(held, common))
+                    lines = search.emit(held, common)
+                    sys.stdout.write(emission.text(lines, elsewhere, folder))
                     return
                 if collect:
                     search.collect(held, common)
