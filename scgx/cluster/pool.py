@@ -290,12 +290,23 @@ def _launched(place: Place) -> Any:
     if place.kind == "address":
         return None
     if place.kind == "local":
-        return distributed.LocalCluster(
-            n_workers=place.workers or len(os.sched_getaffinity(0)),
-            threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=PAGES,
-            worker_dashboard_address=PAGES, memory_limit=None, silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+        return _local(place.workers or len(os.sched_getaffinity(0)))
     return (_slurm if place.kind == "slurm" else _kubernetes)(place)
+
+
+def _local(workers: int) -> Any:
+    """Processes of this machine, at ports that only this machine reaches."""
+    try:
+        return distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1",
+            dashboard_address=PAGES, worker_dashboard_address=PAGES, memory_limit=None,
+            silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise MachineError(
+            f"the workers do not start: {_line(error)}",
+            fix="a script calls scgx under if __name__ == '__main__'",
+        ) from error
 
 
 def _slurm(place: Place) -> Any:

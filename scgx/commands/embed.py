@@ -87,9 +87,15 @@ def embed(
     scgx embed pca split.h5ad --set rank=20 --cluster kmeans:5 -o placed.h5ad
     scgx embed pca split.h5ad | scgx embed lsi | scgx embed concat --basis pca --basis lsi=0.5 > xy
     """
-    from scgx.errors import UsageError
+    from scgx.errors import InputError, UsageError
+    from scgx.registry import suggest
 
+    if name is not None and (not name.strip() or "/" in name):
+        raise UsageError(f"--name {name!r} is no key of obsm", fix="as in --name X_mine")
     named = what in (*FITTED, *DERIVED)
+    if not named and what != "-" and not Path(what).exists():
+        near = suggest(what, [*FITTED, *DERIVED])
+        raise InputError("no such file, and nothing that is fitted here", fix=near, file=what)
     streams.glance(*([] if named else [what]), input)
     if not named and what == "-" and input == "-":
         raise UsageError("model and cells cannot both be stdin", fix="name one of them")
@@ -104,7 +110,8 @@ def embed(
         trained = None if named else stack.enter_context(streams.source(what))
         src = stack.enter_context(streams.source(input))
         dst = stack.enter_context(streams.sink(output))
-        stack.enter_context(work.opened(dask, streams.scratch, threads=threads))
+        where = _told_where(what, dask)
+        stack.enter_context(work.opened(where, streams.scratch, threads=threads))
         from scgx.learn.threads import limit
 
         limit(threads)
@@ -146,6 +153,14 @@ def embed(
             with open_cells(dst.path, name=src.name, memory=budget) as placed:
                 shown = colours.panels(placed, chosen)
                 plots.cells(spaces.read(placed, made.key)[:, :2], shown, made.key, plot)
+
+
+def _told_where(what: str, dask: str | None) -> str | None:
+    """The cluster, where it has anything to do; says what it does not do."""
+    if dask is not None and what in (*FITTED, *DERIVED):
+        placing = "; workers place the cells" if what in FITTED else ""
+        progress.say(f"--dask: {what} is made in this process{placing}")
+    return None if what in DERIVED else dask
 
 
 def _check(
