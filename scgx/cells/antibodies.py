@@ -100,11 +100,10 @@ def _stain(world: World, antibodies: Panel, cells: Drawn) -> Stained:
 
 def oracle_r(antibodies: Panel, drawn: list[Stained]) -> float:
     """Mean over antibodies but controls of the correlation of CLR with that of the noiseless means."""
-    seen = normalize.clr(sparse.vstack([block.adt for block in drawn]).tocsr())
+    seen = normalize.clr(np.concatenate([block.adt.toarray() for block in drawn]))
     known = normalize.clr(np.concatenate([block.expected for block in drawn]))
     scored = np.flatnonzero(~antibodies.control)
-    one = np.asarray(seen.toarray() if sparse.issparse(seen) else seen, np.float64)[:, scored]
-    other = np.asarray(known, np.float64)[:, scored]
+    one, other = (np.asarray(each, np.float64)[:, scored] for each in (seen, known))
     one, other = one - one.mean(axis=0), other - other.mean(axis=0)
     scale = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
     r = np.divide((one * other).sum(axis=0), scale, out=np.zeros(len(scale)), where=scale > 0)

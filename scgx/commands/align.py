@@ -60,11 +60,15 @@ def align(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", min=1e-6, help="of similarities (default: from pairs)"),
+        typer.Option(
+            "--temperature", min=1e-6, max=1e6, help="of similarities (default: from pairs)"
+        ),
     ] = None,
     sharpness: Annotated[
         float | None,
-        typer.Option("--sharpness", min=0.01, help="weights are so much sharper than likely"),
+        typer.Option(
+            "--sharpness", min=0.01, max=1e6, help="weights are so much sharper than likely"
+        ),
     ] = None,
     min_overlap: Annotated[
         float,

@@ -1,6 +1,7 @@
 """`scgx link`: which peaks go with which genes."""
 
 from contextlib import ExitStack
+from pathlib import PurePath
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from scgx.h5ad.memory import parse_memory
 
 PANEL = "look"
 
+MOST = 1_000_000_000  # base pairs; no chromosome is longer
+FORMATS = ("tsv", "bedpe", "h5ad")
+
 
 def link(
     input: opt.InputArg = "-",
@@ -21,30 +25,37 @@ def link(
         typer.Option("--model", metavar="MODEL.scgx", help="what it makes of each pair, as weight"),
     ] = None,
     reach: Annotated[
-        int, typer.Option("--reach", metavar="BP", min=0, help="bases from a gene, at most")
+        int,
+        typer.Option("--reach", metavar="BP", min=0, max=MOST, help="bases from a gene, at most"),
     ] = 250_000,
     upstream: Annotated[
-        int, typer.Option("--upstream", metavar="BP", min=0, help="that belong to a gene's body")
+        int,
+        typer.Option(
+            "--upstream", metavar="BP", min=0, max=MOST, help="that belong to a gene's body"
+        ),
     ] = 2_000,
     pool: Annotated[
         int, typer.Option("--pool", metavar="N", min=1, help="cells of a metacell; 1: single cells")
     ] = 50,
     locus: Annotated[
-        int, typer.Option("--locus", metavar="BP", min=0, help="width of a peak's neighbourhood")
+        int,
+        typer.Option(
+            "--locus", metavar="BP", min=0, max=MOST, help="width of a peak's neighbourhood"
+        ),
     ] = 10_000,
     fdr: Annotated[
         float | None,
         typer.Option("--fdr", min=0, max=1, help="only links up to this false discovery rate"),
     ] = None,
     format: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="tsv|bedpe|h5ad",
-            help="h5ad: the cells, with links in varp",
-            autocompletion=words("tsv", "bedpe", "h5ad"),
+            help="by suffix, else tsv; h5ad: the cells, with links in varp",
+            autocompletion=words(*FORMATS),
         ),
-    ] = "tsv",
+    ] = None,
     seed: opt.SeedOpt = 0,
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
@@ -69,7 +80,10 @@ def link(
     """
     from scgx.errors import UsageError
 
-    if format not in ("tsv", "bedpe", "h5ad"):
+    if format is None:
+        suffix = PurePath(output).suffix[1:].lower()
+        format = suffix if suffix in FORMATS else "tsv"
+    if format not in FORMATS:
         raise UsageError(f"--format {format!r} is unknown", fix="tsv, bedpe or h5ad")
     if model == "-" and input == "-":
         raise UsageError("model and cells cannot both be stdin", fix="name one of them")

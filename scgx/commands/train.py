@@ -105,6 +105,10 @@ def train(
     limit(threads)
     roles.check(model)
     _check_cluster(model, dask)
+    if plot is not None:
+        from scgx import plots
+
+        plots.check_kind(plot)
     kind = roles.kind(model)
     budget = parse_memory(memory)
     streams.use_tmpdir(tmpdir)
@@ -153,8 +157,6 @@ def train(
                 return
             fitted.write(dst.path)
         if plot is not None:
-            from scgx import plots
-
             if kind == "embedding":
                 plots.explained(fitted.summary["explained_ratio"], plot)
             else:

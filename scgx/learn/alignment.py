@@ -20,7 +20,7 @@ from scgx.h5ad.streams import Sink
 from scgx.h5ad.writer import Writer, create
 from scgx.learn import matching
 from scgx.learn.matching import Matched, Places, Potentials, Sharp
-from scgx.learn.meeting import Meeting, Part
+from scgx.learn.meeting import FEWEST_PAIRS, Meeting, Part
 from scgx.progress import say, warn
 
 SPACE = "X_common"
@@ -80,7 +80,7 @@ def _sharp(meeting: Meeting, places: Places, ask: Request) -> Sharp:
     known = meeting.pairs
     if known is None:
         warn(
-            "no validation cells with both modalities: the temperature is a guess"
+            f"under {FEWEST_PAIRS} validation cells with both modalities: the temperature is a guess"
             " (--pairs FILE has pairs, or name --temperature)"
         )
         return Sharp(matching.USUAL * matching.spread(places), ask.sharpness or 1.0)

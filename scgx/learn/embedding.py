@@ -135,7 +135,7 @@ def _peek(blocks: Iterator[np.ndarray]) -> tuple[np.ndarray, Iterator[np.ndarray
     """The first block, and all of them."""
     first = next(blocks, None)
     if first is None:
-        raise DataError("there are no cells")
+        raise DataError("there are no cells", fix="is it the file you meant?")
 
     def every() -> Iterator[np.ndarray]:
         yield first

@@ -61,7 +61,11 @@ def fit(
     say(place.conversion.words)
     say(f"{name}: {len(features):,} {modality} features, {len(train):,} cells train")
     if len(train) < 3 or not (data.moments.variance > 0).any():
-        raise DataError(f"no {modality} feature varies over {len(train):,} training cells")
+        raise DataError(
+            f"no {modality} feature varies over {len(train):,} training cells",
+            fix="more cells are needed, or ones with counts",
+            file=cells.name,
+        )
     model = module.Model.fit(data, settings, seed=seed, report=report)
     variance, ratio = explained(model)
     summary = {
@@ -89,7 +93,9 @@ def modality_of(cells: Cells, name: str) -> str:
         if modality in able and modality in here:
             return modality
     raise DataError(
-        f"has {' and '.join(here)}, and {name} embeds {', '.join(sorted(able))}", file=cells.name
+        f"has {' and '.join(here) or 'no features'}, and {name} embeds {', '.join(sorted(able))}",
+        fix="pca is for genes and antibodies, lsi for chromatin",
+        file=cells.name,
     )
 
 
@@ -99,7 +105,8 @@ def balanced(cells: Cells, train: np.ndarray, roles: EmbeddingRoles, *, seed: in
     words = cells.obs.strings(roles.label)[train]
     known = np.array([word is not None for word in words], dtype=bool)
     if not known.any():
-        raise DataError(f"no training cell has a {roles.label}", file=cells.name)
+        fix = "name another column with --label"
+        raise DataError(f"no training cell has a {roles.label}", fix=fix, file=cells.name)
     by_name = np.argsort(hash_names(cells.obs_names[train]), kind="stable")
     shuffled = np.random.default_rng(seed).permutation(by_name)
     names, codes = np.unique(words[known].astype(str), return_inverse=True)

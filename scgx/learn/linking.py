@@ -24,6 +24,7 @@ from scgx.learn.data import TrainingData
 from scgx.learn.loadings import Loadings
 from scgx.learn.nearby import Nearby
 from scgx.learn.windows import landmarks
+from scgx.progress import say
 
 COMPONENTS = 30
 MOST_METACELLS = 2_000
@@ -118,7 +119,9 @@ def _metacells(y: sparse.csr_array, knobs: Knobs) -> _Cells:
     n = y.shape[0]
     rng = np.random.default_rng(knobs.seed)
     chosen = np.sort(rng.choice(n, min(n, MOST_METACELLS), replace=False))
-    pool = min(max(knobs.pool, 1), n)
+    pool = min(max(knobs.pool, 1), max(n // 4, 1))
+    if pool < knobs.pool:
+        say(f"metacells of {pool:,} cells, a quarter of the training cells")
     if pool == 1:
         whole = sparse.csr_array(
             (np.ones(n, np.float32), np.arange(n), np.arange(n + 1)), shape=(n, n)

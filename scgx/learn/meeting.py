@@ -105,6 +105,7 @@ class Meeting:
         lacking = next((cells.name for cells, sides in zip(files, have) if not sides), None)
         raise DataError(
             f"no {one} in one file and {other} in the other, as the model relates them",
+            fix="scgx info shows what they hold",
             file=lacking or files[1].name,
         )
 

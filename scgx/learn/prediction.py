@@ -89,9 +89,11 @@ def write(found: Artifact, cells: Cells, dst: Sink, request: Request) -> None:
 
 def choose_rows(cells: Cells, part: str | None, trained_split: str) -> np.ndarray:
     """Rows of a part, int64; by default the test rows, or all rows where there is no split."""
-    stored = parts_of(cells)
     if part not in (None, "all", "train", "val", "test"):
         raise UsageError(f"--rows {part!r} is no part", fix="test, val, train or all")
+    if not cells.n_obs:
+        raise DataError("there are no cells", fix="is it the file you meant?", file=cells.name)
+    stored = parts_of(cells)
     if stored is None and part not in (None, "all"):
         raise DataError(f"has no split, so no {part} rows", fix="scgx split", file=cells.name)
     if stored is None or part == "all":

@@ -70,7 +70,12 @@ def read(cells: Cells, key: str) -> np.ndarray:
     found = item.slice(0, cells.n_obs)
     values = found if isinstance(found, np.ndarray) else found.toarray()
     if not np.isfinite(values).all():
-        raise DataError(f"obsm[{key!r}] holds missing or infinite values", file=cells.name)
+        bad = int((~np.isfinite(values).all(axis=1)).sum())
+        raise DataError(
+            f"obsm[{key!r}] holds missing or infinite values in {bad:,} cells",
+            fix="embed them again, or leave those cells out",
+            file=cells.name,
+        )
     return values.astype(np.float32)
 
 

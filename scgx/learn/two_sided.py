@@ -122,7 +122,9 @@ def pair_of(cells: Cells, header: Header, only: str | None, min_overlap: float) 
     if not any(wanted.values()):
         one, other = header.inputs.modality, header.outputs.modality
         raise DataError(
-            f"has no {only or one + ' and no ' + other} that the model knows", file=cells.name
+            f"has no {only or one + ' and no ' + other} that the model knows",
+            fix="scgx info shows what it holds",
+            file=cells.name,
         )
     sides = (
         align_side(cells, header, side, min_overlap) if use else None

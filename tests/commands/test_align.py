@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tables import read
+from support.tables import Table, read, rewrite
 
 import scgx
 from scgx.errors import DataError, UsageError
@@ -101,12 +101,19 @@ def test_the_same_input_gives_the_same_bytes(shop: Path, tmp_path: Path) -> None
     assert (tmp_path / "a.h5ad").read_bytes() == (tmp_path / "b.h5ad").read_bytes()
 
 
+def _nobody(table: Table) -> Table:
+    return Table(table.X[:0], table.obs.take(np.arange(0)), table.var)
+
+
 def test_what_cannot_be_matched_is_refused_with_what_mends_it(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.h5ad"
     with pytest.raises(DataError, match="has not both"):
         run(shop, out, input="rna.h5ad")
     with pytest.raises(DataError, match="no atac in one file"):
         run(shop, out, "rna.h5ad", "rna.h5ad", model=str(shop / "cca.scgx"))
+    nobody = rewrite(shop / "split.h5ad", tmp_path / "nobody.h5ad", _nobody)
+    with pytest.raises(DataError, match="there are no cells"):
+        scgx.align(str(shop / "cca.scgx"), str(nobody), str(out), rows="all", quiet=True)
     with pytest.raises(UsageError, match="unknown"):
         run(shop, out, method="magic")
     with pytest.raises(DataError, match="cell_typ"):

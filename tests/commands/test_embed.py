@@ -13,7 +13,7 @@ from scipy import sparse
 from support.processes import fresh
 
 import scgx
-from scgx.errors import DataError, MachineError, UsageError
+from scgx.errors import DataError, InputError, MachineError, UsageError
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.writer import create
 from scgx.learn import colours, spaces
@@ -201,6 +201,9 @@ def test_what_cannot_be_is_refused_before_the_work(placed: Path, tmp_path: Path)
         ("pca", {"color": ["nothing"], "plot": tmp_path / "p.png"}, DataError),
         ("pca", {"modality": "atac"}, DataError),
         ("pca", {"cluster": "leiden"}, UsageError),
+        ("pca", {"name": "a/b"}, UsageError),
+        ("pca", {"name": " "}, UsageError),
+        ("pac", {}, InputError),
     ):
         with pytest.raises(kind):
             scgx.embed(what, str(placed), out, quiet=True, **options)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.processes import fresh
 
 import scgx
 from scgx.errors import DataError, UsageError
@@ -74,6 +75,30 @@ def test_varp_has_genes_by_peaks(shop: Path, tmp_path: Path) -> None:
     for row in rows(table)[:40]:
         value = links[place[row["gene"]], place[row["peak"]]]
         assert value == pytest.approx(float(row["r"]), abs=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "bedpe", "h5ad", "txt"])
+def test_the_suffix_says_the_format(shop: Path, tmp_path: Path, suffix: str) -> None:
+    bare, told = tmp_path / f"a.{suffix}", tmp_path / "told"
+    split = str(shop / "split.h5ad")
+    scgx.link(split, str(bare), history=False, quiet=True)
+    format = "tsv" if suffix == "txt" else suffix
+    scgx.link(split, str(told), format=format, history=False, quiet=True)
+    assert bare.read_bytes() == told.read_bytes()
+
+
+def test_a_pool_of_all_cells_is_made_smaller_and_numbers_out_of_range_are_refused(
+    shop: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "links.tsv"
+    scgx.link(str(shop / "split.h5ad"), str(out), pool=100_000)
+    assert "a quarter of the training cells" in capsys.readouterr().err
+    r = [float(line.split("\t")[10]) for line in out.read_text().splitlines()[1:]]
+    assert np.std(r) > 0.05
+    for option in ("--reach", "--upstream", "--locus"):
+        done = fresh("link", shop / "split.h5ad", option, "99999999999999999999")
+        assert done.code == 2
+        assert option in done.line()
 
 
 def test_what_cannot_be_linked_is_refused(shop: Path, tmp_path: Path) -> None:

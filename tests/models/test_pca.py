@@ -194,10 +194,16 @@ def test_what_an_embedding_cannot_do_is_refused(cells: Path, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_train_writes_an_artifact_and_draws_the_variance(cells: Path, tmp_path: Path) -> None:
+def test_train_writes_an_artifact_and_draws_the_variance(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, picture = tmp_path / "m.scgx", tmp_path / "m.svg"
     scgx.train("pca", str(cells), str(out), set_=["rank=3"], plot=picture, quiet=True)
     found = artifact.read(out)
     assert found.header.task == "embedding" and found.header.outputs.names == ["PC1", "PC2", "PC3"]
     assert found.summary["explained_ratio"].shape == (3,)
     assert picture.read_text().startswith("<?xml")
+    capsys.readouterr()
+    with pytest.raises(UsageError, match="no picture"):
+        scgx.train("pca", str(cells), str(out), plot=tmp_path / "m.gif")
+    assert not capsys.readouterr().err  # nothing was fitted
