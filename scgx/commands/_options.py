@@ -1,5 +1,6 @@
 """Options that recur, spelled once: one option has one meaning everywhere."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -74,6 +75,22 @@ ColorOpt = Annotated[
         metavar="COLUMN|GENE",
         help="a panel for each: a column of obs, a gene; repeatable",
     ),
+]
+RowsOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--rows",
+        metavar="test|val|train|all",
+        help="default: test, if split",
+        autocompletion=words("test", "val", "train", "all"),
+    ),
+]
+MinOverlapOpt = Annotated[
+    float,
+    typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
+]
+PlotOpt = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
 ]
 QuietOpt = Annotated[bool, typer.Option("-q", "--quiet", help="say nothing but warnings")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]

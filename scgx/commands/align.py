@@ -28,10 +28,7 @@ def align(
         str | None,
         typer.Option("--model", metavar="MODEL.scgx", help="match cells A with those of INPUT"),
     ] = None,
-    rows: Annotated[
-        str | None,
-        typer.Option("--rows", metavar="test|val|train|all", help="default: test, if split"),
-    ] = None,
+    rows: opt.RowsOpt = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="COLUMN", help="match within its levels only")
     ] = None,
@@ -70,10 +67,7 @@ def align(
             "--sharpness", min=0.01, max=1e6, help="weights are so much sharper than likely"
         ),
     ] = None,
-    min_overlap: Annotated[
-        float,
-        typer.Option("--min-overlap", min=0, max=1, help="share of features that must be there"),
-    ] = 0.05,
+    min_overlap: opt.MinOverlapOpt = 0.05,
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,

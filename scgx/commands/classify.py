@@ -66,10 +66,7 @@ def classify(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="the composition as a picture")
     ] = None,
-    min_overlap: Annotated[
-        float,
-        typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
-    ] = 0.05,
+    min_overlap: opt.MinOverlapOpt = 0.05,
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,

@@ -55,14 +55,9 @@ def embed(
             help='groups of cells, into obs["scgx_cluster"]',
         ),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
-    ] = None,
+    plot: opt.PlotOpt = None,
     color: opt.ColorOpt = None,
-    min_overlap: Annotated[
-        float,
-        typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
-    ] = 0.05,
+    min_overlap: opt.MinOverlapOpt = 0.05,
     device: opt.DeviceOpt = "auto",
     seed: opt.SeedOpt = 0,
     memory: opt.MemoryOpt = None,

@@ -27,9 +27,7 @@ def explain(
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="a line per gene as TSV")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
-    ] = None,
+    plot: opt.PlotOpt = None,
     json: opt.JsonOpt = False,
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,

@@ -17,10 +17,7 @@ def predict(
     model: Annotated[str, typer.Argument(metavar="MODEL.scgx", help="a trained model, or -")],
     input: opt.InputArg = "-",
     output: opt.OutputOpt = "-",
-    rows: Annotated[
-        str | None,
-        typer.Option("--rows", metavar="test|val|train|all", help="default: test, if split"),
-    ] = None,
+    rows: opt.RowsOpt = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -46,10 +43,7 @@ def predict(
         int | None,
         typer.Option("--controls", metavar="N", min=1, help="of each stratum (default 500)"),
     ] = None,
-    min_overlap: Annotated[
-        float,
-        typer.Option("--min-overlap", min=0, max=1, help="share of inputs that must be there"),
-    ] = 0.05,
+    min_overlap: opt.MinOverlapOpt = 0.05,
     memory: opt.MemoryOpt = None,
     threads: opt.ThreadsOpt = None,
     tmpdir: opt.TmpdirOpt = None,

@@ -77,9 +77,6 @@ KeepOpt = Annotated[
 TableOpt = Annotated[
     Path | None, typer.Option("--table", metavar="FILE", help="what fell to what, as TSV")
 ]
-PlotOpt = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
-]
 
 
 def qc(
@@ -102,7 +99,7 @@ def qc(
     drop_unlabelled: UnlabelledOpt = False,
     keep: KeepOpt = None,
     table: TableOpt = None,
-    plot: PlotOpt = None,
+    plot: opt.PlotOpt = None,
     json: opt.JsonOpt = False,
     modality: opt.ModalityOpt = None,
     layer: opt.LayerOpt = None,

@@ -83,9 +83,7 @@ def score(
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="every table as TSV")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="a picture: png, svg or pdf")
-    ] = None,
+    plot: opt.PlotOpt = None,
     json: opt.JsonOpt = False,
     seed: opt.SeedOpt = 0,
     memory: opt.MemoryOpt = None,
