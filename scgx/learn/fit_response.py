@@ -110,9 +110,8 @@ def _summary(data: ResponseData) -> dict[str, np.ndarray]:
     """Who trained, the mean control, and the mean perturbed cell."""
     total = np.zeros((2, len(data.features)))
     n = np.zeros(2)
-    for start in range(0, len(data.train), 4096):
-        rows = data.train[start : start + 4096]
-        x, is_control = data.x(rows), data.told.screen.control[rows]
+    for places, x in data.blocks(data.train):
+        is_control = data.told.screen.control[data.train[places]]
         for kind, chosen in enumerate((is_control, ~is_control)):
             total[kind] += np.asarray(x[chosen].sum(axis=0), np.float64).ravel()
             n[kind] += chosen.sum()

@@ -6,6 +6,7 @@ from cells compares perturbed cells with controls of their own stratum.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -22,7 +23,9 @@ from scgx.learn.convert import totals_of
 from scgx.learn.data import Side
 from scgx.learn.strata import Strata
 
-ROWS = 2_048
+ROWS = 2_048  # that are read at a time, at most
+SUMMED = 256  # that are summed at a time: the same sums whatever the memory
+READING = 50  # bytes of memory that a stored value takes while it is read
 
 
 class Means(NamedTuple):
@@ -86,6 +89,20 @@ class ResponseData:
         """Values of these rows, CSR float32 (len(rows), genes)."""
         return self._held[rows] if self._held is not None else self._read(rows)
 
+    def blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, sparse.csr_array]]:
+        """`SUMMED` of these rows after another: places among `rows`, and values (CSR float32).
+
+        As many are read at once as half of the memory holds.
+        """
+        matrix = self._cells.matrix(self.side.conversion.key)
+        each = READING * max(matrix.nnz / max(self._cells.n_obs, 1), 1)
+        step = SUMMED * min(max(int(self.memory / 2 / each) // SUMMED, 1), ROWS // SUMMED)
+        for start in range(0, len(rows), step):
+            block = self.x(rows[start : start + step])
+            for at in range(0, block.shape[0], SUMMED):
+                some = block[at : at + SUMMED]
+                yield np.arange(start + at, start + at + some.shape[0]), some
+
     @cached_property
     def trained(self) -> Means:
         """The means of the training rows, summed once."""
@@ -99,15 +116,14 @@ class ResponseData:
         known, place = np.unique(keys, return_inverse=True)
         genes = len(self.features)
         total, squares = np.zeros((len(known), genes)), np.zeros((len(known), genes))
-        for start in range(0, len(usable), ROWS):
-            block = self.x(usable[start : start + ROWS])
-            here = place[start : start + ROWS]
+        for some, block in self.blocks(usable):
+            here, own = np.unique(place[some], return_inverse=True)
             member = sparse.csr_array(
-                (np.ones(len(here)), (here, np.arange(len(here)))), shape=(len(known), len(here))
+                (np.ones(len(own)), (own, np.arange(len(own)))), shape=(len(here), len(own))
             )
             values = block.astype(np.float64)
-            total += (member @ values).toarray()
-            squares += (member @ values.multiply(values)).toarray()
+            total[here] += (member @ values).toarray()
+            squares[here] += (member @ values.multiply(values)).toarray()
         n = np.bincount(place, minlength=len(known))
         total /= np.maximum(n, 1)[:, None]
         for row, mean, many in zip(squares, total, n):

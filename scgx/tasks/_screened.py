@@ -234,7 +234,7 @@ def _with_controls(
     there = np.unique(strata.codes[kept])
     if new := [strata.names[code] for code in there if not have[0][code]]:
         notes.append(
-            f"nothing of {', '.join(new[:3])} trains: its shared controls are those that test"
+            f"nothing of {'; '.join(new[:3])} trains: its shared controls are those that test"
         )
     return kept
 
