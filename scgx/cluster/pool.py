@@ -42,7 +42,7 @@ Answer = TypeVar("Answer")
 AHEAD = 2  # parts under way for each worker, so that none waits for the next
 DEATHS = 3  # workers that may die of a part before it is given up
 PATIENCE = 10.0  # seconds without a worker after which that is said
-CONNECT = 15  # seconds for a scheduler to answer
+CONNECT = 30  # seconds for a scheduler to answer
 PAGES = "127.0.0.1:0"  # where Dask shows itself: to this machine alone, at any free port
 
 _functions: dict[str, Any] = {}  # of a worker: what was brought, as bytes until it is asked

@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes import command, environment, fresh
+from support.processes import Ended, command, environment
+from support.processes import fresh as started
 
 import scgx
 from scgx.errors import DataError, InputError, MachineError, UsageError
 from scgx.learn import artifact
 
 pytest.importorskip("distributed")
+
+
+def fresh(*words: object, **options: Any) -> Ended:
+    """A command in a process of its own, whose workers may take long to start on a busy machine."""
+    return started(*words, timeout=600, **options)
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +192,36 @@ def test_workers_of_this_machine_leave_nothing_behind(cells: Path, tmp_path: Pat
     assert not list(spool.iterdir())
 
 
-def test_a_search_is_made_by_workers_and_survives_one(
-    cells: Path, tmp_path: Path, workers: Any
-) -> None:
-    """Every trial once, and each is what its command line says."""
+SBATCH = """#!/bin/sh
+cp "$1" "$0.job"
+setsid sh "$0.job" > "$0.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_jobs_of_slurm_work_out_blocks(models: Path, tmp_path: Path) -> None:
+    """Against a stand-in that runs a job at once; the job is cancelled when all is done."""
+    pytest.importorskip("dask_jobqueue")
+    here = tmp_path / "bin"
+    here.mkdir()
+    (here / "sbatch").write_text(SBATCH)
+    (here / "scancel").write_text('#!/bin/sh\necho "$1" > "$0.done"\nkill -- "-$1"\n')
+    for path in here.iterdir():
+        path.chmod(0o755)
+    (tmp_path / "site.toml").write_text(
+        "[slurm]\ncores = 1\nmemory = '1GB'\nworkers = 1\ninterface = 'lo'\n"
+    )
+    done = fresh(
+        "predict", models / "r.scgx", models / "s.h5ad", "-q", "--dask", "slurm:site.toml",
+        cwd=tmp_path, env={"PATH": f"{here}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.out == fresh("predict", models / "r.scgx", models / "s.h5ad", "-q").out
+    assert (here / "scancel.done").exists()
+
+
+def test_a_search_is_made_by_workers(cells: Path, tmp_path: Path, workers: Any) -> None:
+    """Every trial once, and the best is what its command line says."""
     workers.pool.client.wait_for_workers(2)
     out = tmp_path / "best.scgx"
     given: dict[str, Any] = {"label": "cell_type", "trials": 6, "quiet": True, "metric": "nll"}
