@@ -72,7 +72,12 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
     strata = Strata(tuple(told.covariates), tuple(tuple(each) for each in told.strata))
     plan = _plan(model, cells, found, strata, asked)
     rows = np.concatenate([rows for _one, rows in plan.answered])
-    width = len(found.header.outputs.names)
+    genes = _measured(alignment, rows)
+    width = len(genes)
+    if lost := len(found.header.outputs.names) - width:
+        say(
+            f"{lost:,} genes of the model are not in the controls: no control has a level to change"
+        )
     _require_room(len(rows) * width * 4, dst.path.parent)
     groups = strata.codes(cells.obs)
     spread: list[np.ndarray] = []
@@ -82,18 +87,19 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
             bar("predict", len(rows)) as advance,
         ):
             for block in answers(model, cells, (alignment, groups), plan.answered, found.name):
-                append(block.x)
+                append(block.x if not lost else block.x[:, genes])
                 advance(len(block.x))
                 if block.spread is not None:
                     spread.append(block.spread)
         out.frame("obs", _obs(cells.obs, plan, told, spread))
-        out.frame("var", var_of(found.header.outputs, np.arange(width)))
+        out.frame("var", var_of(found.header.outputs, genes))
         out.uns("scgx/task", "perturbation")
         out.uns("scgx/model", json.dumps(_about(found, told), sort_keys=True))
         out.uns("scgx/refused", json.dumps(plan.refused, sort_keys=True))
         out.uns("scgx/split_id", found.header.split)
-        for name in ("train_cells", "train_mean", "perturbed_mean"):
-            out.uns(f"scgx/{name}", found.summary[name])
+        out.uns("scgx/train_cells", found.summary["train_cells"])
+        for name in ("train_mean", "perturbed_mean"):
+            out.uns(f"scgx/{name}", found.summary[name][genes])
         for name in ("genome", "split", "observational"):
             if isinstance(cells.scgx.get(name), str):
                 out.uns(f"scgx/{name}", cells.scgx[name])
@@ -103,6 +109,15 @@ def write(found: Artifact, cells: Cells, dst: Sink, asked: Asked) -> None:
         f"{len(plan.answered):,} perturbations, {len(rows):,} cells, {width:,} genes in"
         f" {found.header.outputs.units}"
     )
+
+
+def _measured(alignment: apply.Alignment, rows: np.ndarray) -> np.ndarray:
+    """Places of the genes that all of these controls have; the others have no level to change."""
+    present = alignment.present.copy()
+    if (known := alignment.measured) is not None:
+        seen = known.mask[alignment.columns[present]][:, np.unique(known.codes[rows])]
+        present[present] = seen.all(axis=1)
+    return np.flatnonzero(present)
 
 
 def _plan(model: object, cells: Cells, found: Artifact, strata: Strata, asked: Asked) -> _Plan:

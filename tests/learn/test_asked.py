@@ -1,6 +1,7 @@
 """Perturbations that are asked for: tables of many layouts, and controls with names of their own."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,20 @@ def test_cells_without_a_control_of_their_stratum_are_counted(
     assert "40 perturbed training cells have no control of their stratum" in capfd.readouterr().err
     with pytest.raises(UsageError, match="what was done"):
         scgx.train("perturbed-mean", cells, model, covariate=["perturbation"], **options)
+
+
+def test_genes_that_the_controls_lack_are_left_out_and_not_made_up(
+    told: Path, tmp_path: Path
+) -> None:
+    made = screen(SINGLES, ["A3"], control=NAMED)
+    some = np.array([3, 1, 7, 30])
+    few = replace(made, X=made.X[:, some], genes=tuple(f"g{i}" for i in some))
+    few.write(tmp_path / "s.h5ad")
+    asked = {"perturb": ["A1"], "quiet": True}
+    for cells, name in ((told / "s.h5ad", "whole"), (tmp_path / "s.h5ad", "few")):
+        scgx.predict(str(told / "m.scgx"), str(cells), str(tmp_path / f"{name}.h5ad"), **asked)
+    whole, found = read(tmp_path / "whole.h5ad"), read(tmp_path / "few.h5ad")
+    names = found.var.index.tolist()
+    assert sorted(names) == ["g1", "g3", "g30", "g7"]
+    places = [whole.var.index.tolist().index(name) for name in names]
+    np.testing.assert_allclose(found.X, whole.X[:, places], atol=1e-6)
