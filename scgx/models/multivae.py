@@ -10,6 +10,8 @@ A network that learns from all peaks knows the training cells by heart. So encod
 known in closed form, held out by group: the evidence that all features of one modality give of the
 other. The answers of kernel ridge on the same views are mixed in, by the share that validation rows
 choose.
+
+`generate` draws new cells of both modalities from one latent of each (`_multivae_drawn`).
 """
 
 from collections.abc import Mapping
