@@ -189,12 +189,22 @@ class Pool:
     def _brought(self, function: Callable[..., Any]) -> Iterator[str]:
         """Send a function to all workers, those that come later too; what it is called there."""
         name = f"scgx-{uuid.uuid4().hex}"
-        self.client.register_plugin(Brings(name, dumps(function)), name=name)
+        self.register(Brings(name, dumps(function)), name)
         try:
             yield name
         finally:
             with contextlib.suppress(OSError, ValueError, TimeoutError):
                 self.client.unregister_worker_plugin(name)
+
+    def register(self, plugin: distributed.WorkerPlugin, name: str) -> None:
+        """Send a plugin to all workers, those that come later too."""
+        for left in reversed(range(DEATHS)):
+            try:
+                self.client.register_plugin(plugin, name=name)
+                return
+            except OSError:  # a worker has just died
+                if not left:
+                    raise MachineError("the workers of Dask are gone", fix="run it again") from None
 
     def greet(self) -> None:
         """Wait for a worker; MachineError where it cannot take part."""
@@ -245,8 +255,8 @@ def _result(future: distributed.Future) -> Any:
 @contextlib.contextmanager
 def opened(place: Place, folder: Path, threads: int) -> Iterator[Pool]:
     """Workers of a place until the block ends; `folder` is theirs."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is said here
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_silent())
         settings = {
             "temporary-directory": str(folder),
             "distributed.scheduler.allowed-failures": DEATHS,
@@ -278,11 +288,25 @@ def opened(place: Place, folder: Path, threads: int) -> Iterator[Pool]:
         made = Pool(client, wanted, wanted if place.kind == "local" else 1)
         made.greet()
         if place.kind != "address":
-            client.register_plugin(Hushes())
+            made.register(Hushes(), Hushes.name)
         if place.workers is None:
             made.workers = max(1, len(client.ncores()))
             made.sharing = made.workers if place.kind == "local" else 1
         yield made
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """What is lost is told here, and not by loggers of libraries."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, before):
+            one.setLevel(level)
 
 
 def _launched(place: Place) -> Any:

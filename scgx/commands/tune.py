@@ -202,7 +202,8 @@ def tune(
         from scgx.learn import tune as search
         from scgx.learn.tune_study import Plan, Study
 
-        with open_cells(src.path, name=src.name, memory=budget) as cells:
+        called = src.name if worker is None else "stdin" if worker == "-" else worker
+        with open_cells(src.path, name=called, memory=budget) as cells:
             judge = objective.Judge(cells, goal, seed, control)
             common = search.Search(
                 train=[
