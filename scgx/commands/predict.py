@@ -37,7 +37,7 @@ def predict(
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option("--like", metavar="TABLE", help="perturbations of a TSV, for --perturb"),
+        typer.Option("--like", metavar="TABLE", help="perturbations of a table, in place of --perturb"),
     ] = None,
     controls: Annotated[
         int | None,
