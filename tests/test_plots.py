@@ -7,6 +7,7 @@ import pytest
 
 from scgx import plots
 from scgx.errors import UsageError
+from scgx.learn.colours import Panel
 
 
 def records(n: int = 6, val: bool = True) -> list[dict[str, object]]:
@@ -45,3 +46,18 @@ def test_chromosomes_go_in_natural_order_and_the_unplaced_last():
     places, ticks = plots.genome_positions(chrom, np.array([5, 7, -1, 9]))
     assert [name for name, _ in ticks] == ["chr2", "chr10", "chrX", "?"]
     assert (np.argsort(places) == [1, 0, 3, 2]).all()
+
+
+def test_long_names_are_cut_and_many_classes_are_counted(tmp_path: Path):
+    points = np.random.default_rng(0).normal(size=(60, 2))
+    panels = [
+        Panel("x" * 90, words=np.array(["y" * 300] * 60, dtype=object)),
+        Panel("barcode", words=np.array([f"cell{i}" for i in range(60)], dtype=object)),
+        Panel("donor", words=np.array(["a", "b"] * 30, dtype=object)),
+    ]
+    plots.cells(points, panels, "X_pca", tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    for words in ("x" * 27 + "\N{HORIZONTAL ELLIPSIS}", "y" * 27 + "\N{HORIZONTAL ELLIPSIS}",
+                  "barcode (60 levels)", "donor"):  # fmt: skip
+        assert f"<!-- {words} -->" in text
+    assert "x" * 28 not in text and "cell7" not in text

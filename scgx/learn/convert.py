@@ -204,6 +204,11 @@ def check_role(
     left = [m for m in dict.fromkeys(modalities(cells.var).tolist()) if m not in taken]
     if len(left) == 1:
         return str(left[0]), None
-    raise UsageError(
-        f"{option} is needed: the file has {', '.join(map(str, left)) or 'nothing else'}"
-    )
+    if not left:
+        here = " and ".join(dict.fromkeys(modalities(cells.var).tolist())) or "no features"
+        raise DataError(
+            f"has {here} alone, and nothing for {option}",
+            fix="scgx join pairs it with the other modality of its cells",
+            file=cells.name,
+        )
+    raise UsageError(f"{option} is needed: the file has {', '.join(map(str, left))}")

@@ -218,11 +218,11 @@ def _sizes(fixed: _Fixed, config: Config) -> tuple:
 
 
 def _say_windows(fixed: _Fixed, data: TrainingData, report: Report) -> None:
-    """How many genes have something near them."""
-    outputs = len(data.outputs)
+    """How many outputs have something near them."""
+    outputs, kind = len(data.outputs), "peaks" if data.outputs.modality == "atac" else "genes"
     if not fixed.bins:
-        report.say(f"no input lies near any of {outputs:,} genes: the state of the cell alone")
+        report.say(f"no input lies near any of {outputs:,} {kind}: the state of the cell alone")
         return
     genes = len(np.unique(fixed.basis.indices // fixed.bins))
     rest = ", the others the state alone" if genes < outputs else ""
-    report.say(f"{genes:,} of {outputs:,} genes have inputs near them{rest}")
+    report.say(f"{genes:,} of {outputs:,} {kind} have inputs near them{rest}")

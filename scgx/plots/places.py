@@ -10,6 +10,7 @@ from scgx.plots.canvas import canvas, check_kind, colours, save
 
 _NAMED = 30  # classes; more have colours and no legend
 _ACROSS = 3
+_LETTERS = 28  # of a name in a legend or title; longer ones are cut
 
 
 class Panel(Protocol):
@@ -34,13 +35,15 @@ def cells(points: np.ndarray, panels: Sequence[Panel], name: str, path: Path) ->
         points = np.column_stack([points, np.zeros(len(points))])
     for i, panel in enumerate(panels, 1):
         axis = figure.add_subplot(down, across, i)
+        title = _short(panel.name)
         if panel.words is not None:
-            _classes(axis, points, panel.words, size)
+            many = _classes(axis, points, panel.words, size)
+            title += f" ({many:,} levels)" if many > _NAMED else ""
         elif panel.values is not None:
             figure.colorbar(_values(axis, points, panel.values, size), ax=axis, shrink=0.6)
         else:
             _dots(axis, points, size, "#1f5a94")
-        axis.set_title(panel.name, fontsize=10, loc="left")
+        axis.set_title(title, fontsize=10, loc="left")
         axis.set_xlabel(f"{name} 1", fontsize=7)
         axis.set_ylabel(f"{name} 2", fontsize=7)
         axis.set_xticks([])
@@ -53,8 +56,15 @@ def _dots(axis, points: np.ndarray, size: float, colour: object, **more: object)
     return axis.scatter(*points.T, s=size, c=colour, linewidths=0, rasterized=True, **more)
 
 
-def _classes(axis, points: np.ndarray, words: np.ndarray, size: float) -> None:  # type: ignore[no-untyped-def]
-    """A colour for each class, in random order so that none hides the others; grey is unknown."""
+def _short(name: str) -> str:
+    return name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _classes(axis, points: np.ndarray, words: np.ndarray, size: float) -> int:  # type: ignore[no-untyped-def]
+    """A colour for each class, in random order so that none hides the others; grey is unknown.
+
+    How many classes there are.
+    """
     known = np.array([word is not None for word in words], dtype=bool)
     _dots(axis, points[~known], size, "0.85")
     names = sorted(
@@ -68,12 +78,13 @@ def _classes(axis, points: np.ndarray, words: np.ndarray, size: float) -> None: 
     _dots(axis, points[known][order], size, shades[codes[order]])
     if len(names) <= _NAMED:
         for shade, name in zip(shades, names, strict=True):
-            axis.scatter([], [], s=18, color=shade, label=name)
+            axis.scatter([], [], s=18, color=shade, label=_short(name))
         columns = 1 + (len(names) > 15)
         axis.legend(
             loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=6, ncols=columns,
             handletextpad=0.1, borderaxespad=0.2, columnspacing=0.6,
         )  # fmt: skip
+    return len(names)
 
 
 def _values(axis, points: np.ndarray, values: np.ndarray, size: float):  # type: ignore[no-untyped-def]

@@ -114,8 +114,8 @@ def pair(truth: Cells, guesses: Sequence[Cells], split: Split, modality: str | N
         more = int(np.count_nonzero(find(names, guess.obs_names) < 0))
         if more:
             notes.append(f"{label}: {more:,} rows are no test rows and are not scored")
-        extra = guess.n_var - len(columns)
-        if extra:
+        extra = guess.n_var - len(columns) - int(isotype_controls(guess.var).sum())
+        if extra > 0:
             notes.append(f"{label}: {extra:,} of its features are not scored")
         paired.append(Guess(guess, label, rows, find(guess.var_names, shared), covered))
     return Pairing(wanted, names, columns, kind, tuple(paired), left_out, tuple(notes))

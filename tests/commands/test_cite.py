@@ -172,3 +172,12 @@ def test_targets_are_normalised_by_all_genes(shop: Path, tmp_path: Path, capsys)
         with open_cells(guess) as cells:
             made.append(cells.rows("X", np.arange(cells.n_obs)))
     np.testing.assert_allclose(*made, rtol=1e-4, atol=1e-5)
+
+
+def test_one_modality_alone_is_no_pair(shop: Path, tmp_path: Path) -> None:
+    alone = str(tmp_path / "rna.h5ad")
+    scgx.fetch("demo", output=alone, cells=60, genes=20, peaks=40, modality="rna", quiet=True)
+    for model, roles in (("cca", {}), ("ridge", {"target": "rna"}), ("ridge", {"source": "rna"})):
+        with pytest.raises(DataError, match="has rna alone") as refused:
+            scgx.train(model, alone, str(tmp_path / "m"), quiet=True, **roles)
+        assert "scgx join" in str(refused.value.fix)
