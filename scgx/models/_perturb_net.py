@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scgx.models._perturb_items import Batch, Words
+from scgx.models._perturb_items import Words
+from scgx.models._perturb_source import Batch
 
 
 class Shape(NamedTuple):

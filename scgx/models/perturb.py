@@ -27,6 +27,7 @@ from scgx.learn.model import Response
 from scgx.learn.response_data import ResponseData
 from scgx.learn.target_ridge import Design
 from scgx.models import _perturb_items as items
+from scgx.models._perturb_source import Source
 from scgx.progress import Report
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Model:
         weight = (1 - config.focus) + config.focus * weight / max(float(weight.mean()), 1e-12)
         network = cls._network(config, base, fixed, seed=seed)
         model = cls(base, fixed, network, config)
-        source = items.Source(
+        source = Source(
             data, (lesson, judge), columns, (model.inside, model.targets),
             cells=config.cells, compare=config.energy > 0,
         )  # fmt: skip
@@ -232,7 +233,7 @@ class Model:
         words = items.words_of([one], self.inside, self.targets)
         return net.changes(self.network, x[:, columns], words, controls.present[columns])
 
-    def _share(self, source: items.Source, weight: np.ndarray, seed: int) -> float:
+    def _share(self, source: Source, weight: np.ndarray, seed: int) -> float:
         """What share of its changes explains validation conditions best, less a standard error.
 
         The error is by jackknife over conditions; of fewer than three nothing is believed.

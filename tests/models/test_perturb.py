@@ -12,6 +12,7 @@ from scgx.errors import DataError, UsageError
 from scgx.learn import artifact
 from scgx.learn.train import restore
 from scgx.models import _perturb_items as items
+from scgx.models import _perturb_source as source
 from scgx.models import perturb
 
 torch = pytest.importorskip("torch")
@@ -90,7 +91,7 @@ def test_every_weight_receives_a_gradient() -> None:
     change = np.random.default_rng(1).random((2, GENES)).astype(np.float32)
     ones = np.ones(GENES, np.float32)
     loss = net.Objective(ones, ones, 0.5)(
-        made, items.Batch(np.arange(2), x, told, change, x + 1), torch.device("cpu")
+        made, source.Batch(np.arange(2), x, told, change, x + 1), torch.device("cpu")
     )
     loss.backward()
     blind = [k for k, p in made.named_parameters() if p.grad is None or not p.grad.abs().sum()]
