@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.cells import network
-from scgx.errors import UsageError
+from scgx.errors import MachineError, UsageError
 from scgx.h5ad import history, writer
 from scgx.h5ad.frame import Categorical, Frame
 from scgx.progress import bar, say
@@ -28,7 +28,11 @@ def write(
     Raises `UsageError` where the numbers contradict each other.
     """
     check(plan, units)
-    world = network.plan_world(plan)
+    try:
+        world = network.plan_world(plan)
+    except MemoryError:
+        what = f"not enough memory to plan {plan.cells:,} cells of {plan.genes:,} genes"
+        raise MachineError(what, fix="fewer of them") from None
     edges = world.weights.nnz
     with writer.create(path) as out:
         with (

@@ -10,7 +10,7 @@ from scgx.cells import network, network_h5ad
 from scgx.cells.network import Plan, World
 from scgx.cells.normalize import log1p_cp10k
 from scgx.cells.perturbations import screen_of
-from scgx.errors import UsageError
+from scgx.errors import MachineError, UsageError
 from scgx.h5ad.reader import open_cells
 
 SMALL = Plan(cells=1100, genes=60, perturbations=6, doubles=3, seed=3)
@@ -176,3 +176,15 @@ def test_numbers_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         network_h5ad.check(plan(**changes), "counts")
+
+
+def test_a_screen_that_no_memory_holds_names_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_plan: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(network, "plan_world", full)
+    with pytest.raises(MachineError, match="memory to plan 6,000 cells"):
+        network_h5ad.write(tmp_path / "s.h5ad", plan(cells=6000))
+    assert not (tmp_path / "s.h5ad").exists()
