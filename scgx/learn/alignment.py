@@ -167,7 +167,7 @@ def write(dst: Sink, meeting: Meeting, left: Part, right: Part, ask: Request) ->
                 append(found.weights[start : start + matching.ROWS])
         out.array(f"obsm/{SPACE}", done.places.left)
         out.array(f"varm/{SPACE}", done.places.right)
-        _describe(out, meeting, left, right, (ask, done.sharp))
+        _describe(out, meeting, left, right, (ask, done))
         inputs = [left.cells] if left.cells is right.cells else [left.cells, right.cells]
         units = {"X": {"rna": "unknown"}}  # weights are in the unit of no modality
         history.sign(
@@ -209,10 +209,11 @@ def _transferred(right: Part, found: Matched, column: str) -> tuple[np.ndarray, 
 
 
 def _describe(
-    out: Writer, meeting: Meeting, left: Part, right: Part, how: tuple[Request, Sharp]
+    out: Writer, meeting: Meeting, left: Part, right: Part, how: tuple[Request, Aligned]
 ) -> None:
     """uns["scgx"]: the task, the model, how cells were matched, and whom the model was trained on."""
-    (ask, sharp), header = how, meeting.found.header
+    (ask, done), header = how, meeting.found.header
+    sharp, width = done.sharp, done.places.left.shape[1] - matching.HUBS
     modality = {"inputs": header.inputs.modality, "outputs": header.outputs.modality}
     out.uns("scgx/task", "matching")
     about = {"name": header.model, "id": meeting.found.id, "config": header.config}
@@ -220,7 +221,7 @@ def _describe(
     facts: dict[str, object] = {"method": ask.method, "one_to_one": ask.one_to_one}
     facts |= {"rows": modality[left.side], "columns": modality[right.side]}
     facts |= {"temperature": sharp.temperature, "sharpness": sharp.sharpness, "by": ask.by or ""}
-    facts |= {"transfer": ask.transfer or ""}
+    facts |= {"transfer": ask.transfer or "", "dimensions": width}
     out.uns("scgx/matching", json.dumps(facts, sort_keys=True))
     out.uns("scgx/split_id", header.split)
     out.uns("scgx/train_cells", meeting.found.summary["train_cells"])

@@ -227,6 +227,9 @@ def one_to_one(places: Places, sharp: Sharp, found: Matched, memory: int) -> Mat
     )
 
 
+HUBS = 2  # coordinates that `freed` adds
+
+
 def freed(places: Places, found: Potentials, temperature: float) -> Places:
     """The places with two more coordinates, so that distances hold the potentials as well.
 

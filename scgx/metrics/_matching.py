@@ -63,8 +63,9 @@ class Match:
     """A match of n rows and m >= n columns.
 
     `weights` CSR (n, m), rows sum to 1 or are empty; `rest` is what an entry that is not stored
-    weighs. `places` (n, d) and (m, d), or None where the weights are all there is. `groups`: codes of
-    rows and columns, where only cells of one group are candidates. `rows` are those that are
+    weighs. `places` (n, d) and (m, d), or None where the weights are all there is; the first `space`
+    of their coordinates (None: all) are of the common space, others make up for hubs. `groups`: codes
+    of rows and columns, where only cells of one group are candidates. `rows` are those that are
     judged, `parts` (n,) the part of each.
     """
 
@@ -75,6 +76,7 @@ class Match:
     groups: tuple[Array, Array] | None = None
     labels: Labels | None = None
     rows: Array | None = None
+    space: int | None = None
 
     @property
     def judged(self) -> Array:

@@ -38,7 +38,8 @@ class Metric:
         """The mean of the draws; a property of the space, so without an interval."""
         if self._match is None or self._match.places is None:
             return Result(None, np.zeros(0), 0, note="no common space")
-        left, right = (side.astype(np.float64) for side in self._match.places)
+        width = slice(self._match.space)
+        left, right = (side[:, width].astype(np.float64) for side in self._match.places)
         left = left[self._match.judged]
         size = min(len(left), len(right), MOST)
         repeats = 1 if size == len(left) == len(right) else REPEATS

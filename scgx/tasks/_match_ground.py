@@ -115,7 +115,16 @@ def _side(
         kind = np.where(everyone >= 0, codes[everyone], -1)
         kinds = Labels(kind[: len(names)], kind)
     parts = np.zeros(len(names), dtype=np.intp)
-    return Side(label, Match(weights, parts, 0.0, places, groups, kinds), covered)
+    match = Match(weights, parts, 0.0, places, groups, kinds, space=_space(guess, places))
+    return Side(label, match, covered)
+
+
+def _space(guess: Cells, places: tuple[Array, Array] | None) -> int | None:
+    """How many coordinates are of the common space, where the guess says so."""
+    said = facts_of(guess).get("dimensions")
+    if isinstance(said, int) and places is not None and 0 < said <= places[0].shape[1]:
+        return said
+    return None
 
 
 def _weights(guess: Cells, rows: Array, order: Array) -> sparse.csr_array:

@@ -8,6 +8,7 @@ Beside each guess stand a match that knows nothing (`constant`) and one that was
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -103,9 +104,7 @@ def _sides_of(guess: Cells) -> str:
 
 
 def _in_parts(side: Side, parts: Array) -> Side:
-    match = side.match
-    made = Match(match.weights, parts, match.rest, match.places, match.groups, match.labels)
-    return Side(side.name, made, side.coverage)
+    return Side(side.name, replace(side.match, parts=parts), side.coverage)
 
 
 def _controls(match: Match, seed: int) -> list[tuple[str, str, Match]]:

@@ -141,6 +141,8 @@ def test_align_matches_genes_with_antibodies(shop: Path, tmp_path: Path, capsys)
         scgx.align(trained, str(split), str(match), quiet=True)
         found = score(split, match, capsys, task="matching")
         assert found["metrics"]["foscttm"]["values"]["cca"]["value"] < 0.25
+        mixed = found["metrics"]["seurat_alignment"]["values"]["cca"]["value"]
+        assert mixed > 0.2  # in the space alone, without the coordinates that free hubs
 
 
 def test_peaks_go_with_chromatin(tmp_path: Path) -> None:

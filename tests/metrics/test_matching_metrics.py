@@ -187,3 +187,11 @@ def test_seurat_alignment_draws_sides_of_one_size_and_needs_a_space() -> None:
     metric.update(of(np.eye(20)))
     assert metric.result().value is None
     assert metric.result().note == "no common space"
+
+
+def test_seurat_alignment_is_of_the_common_space_alone() -> None:
+    left, right = two_places(n=200, m=200)
+    freed = [np.column_stack([left, np.full(200, 9.0)]), np.column_stack([right, np.zeros(200)])]
+    assert value("seurat-alignment", of(np.eye(200), tuple(freed))) == 0
+    whole = value("seurat-alignment", of(np.eye(200), (left, right)))
+    assert value("seurat-alignment", of(np.eye(200), tuple(freed), space=4)) == whole > 0.5
