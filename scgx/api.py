@@ -4,6 +4,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
+from pathlib import Path
 
 from scgx import invocation, progress, registry
 
@@ -15,12 +16,34 @@ def function_of(command: str) -> Callable[..., None]:
     @functools.wraps(function)
     def call(*args: object, **kwargs: object) -> None:
         bound = inspect.signature(function).bind(*args, **kwargs)
+        hints = typing.get_type_hints(function)
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = _fitted(hints[name], value)
         invocation.remember(["scgx", command, *_words(function, bound.arguments)])
         progress.configure(prefix=f"scgx {command}", quiet=bool(bound.arguments.get("quiet")))
-        function(*args, **kwargs)
+        function(*bound.args, **bound.kwargs)
 
     call.__doc__ = function.__doc__
     return call
+
+
+def _fitted(hint: object, value: object) -> object:
+    """A value as the command wants it: one word for a list of them, a path for words and back."""
+    kinds = typing.get_args(hint) if not isinstance(hint, type) else (hint,)
+    if typing.get_origin(hint) is list:
+        kinds = (hint,)
+    inner = next(
+        (typing.get_args(kind)[0] for kind in kinds if typing.get_origin(kind) is list), None
+    )
+    if inner is not None and isinstance(value, str | Path):
+        return [_fitted(inner, value)]
+    if inner is not None and isinstance(value, list | tuple):
+        return [_fitted(inner, one) for one in value]
+    if isinstance(value, str) and Path in kinds and str not in kinds:
+        return Path(value)
+    if isinstance(value, Path) and str in kinds and Path not in kinds:
+        return str(value)
+    return value
 
 
 def _words(function: Callable[..., None], given: dict[str, object]) -> list[str]:

@@ -171,6 +171,18 @@ def test_a_call_from_python_is_recorded_as_the_line_it_stands_for():
     assert found == line.split()
 
 
+def test_words_and_paths_from_python_are_taken_as_the_command_wants_them() -> None:
+    from scgx import api
+
+    assert api._fitted(list[str] | None, "KLF1") == ["KLF1"]
+    assert api._fitted(list[str], Path("a.h5ad")) == ["a.h5ad"]
+    assert api._fitted(list[str] | None, ("A", "B")) == ["A", "B"]
+    assert api._fitted(Path | None, "like.tsv") == Path("like.tsv")
+    assert api._fitted(str, Path("a.h5ad")) == "a.h5ad"
+    assert api._fitted(str | None, None) is None
+    assert api._fitted(int, 3) == 3 and api._fitted(bool, True) is True
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_that_became_another_error_is_still_one(monkeypatch, number, code):
     class Late:
