@@ -1,14 +1,16 @@
 """Several processes learn what one learns: losses, weights, refusals; and one that fails ends all."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from support.processes import fresh  # noqa: E402
+from support.processes import environment, fresh  # noqa: E402
 from support.together import everything, start  # noqa: E402
 
 from scgx.learn import launched  # noqa: E402
@@ -165,3 +167,20 @@ def test_one_that_is_killed_ends_the_others_in_a_line_and_keeps_the_checkpoint(c
     assert "Traceback" not in said
     assert not (tmp_path / "mlp.scgx").exists()
     assert (tmp_path / "mlp.scgx.checkpoint").exists()
+
+
+@pytest.mark.slow
+def test_torchrun_itself_starts_it(cells, tmp_path):
+    torchrun = Path(sys.executable).with_name("torchrun")
+    command = [str(torchrun), "--nproc-per-node", "2", "-m", "--"]
+    done = subprocess.run(
+        [*command, *train(cells, tmp_path, "--epochs", "3")[2:]],
+        env=environment(), capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    two = (tmp_path / "log.jsonl").read_text().splitlines()
+    alone = fresh(*train(cells, tmp_path, "--epochs", "3")[3:], timeout=300)
+    assert alone.code == 0, alone.err
+    one = (tmp_path / "log.jsonl").read_text().splitlines()
+    for mine, other in zip(map(json.loads, two), map(json.loads, one), strict=True):
+        assert mine["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
