@@ -17,6 +17,7 @@ from scgx.h5ad import history, sniff, streams, trailer
 from scgx.h5ad.cells import Cells
 from scgx.h5ad.features import columns_of, modalities, present
 from scgx.h5ad.frame import Categorical, Frame, Nullable
+from scgx.h5ad.isotypes import isotype_controls
 from scgx.h5ad.reader import open_cells
 from scgx.h5ad.scan import scan
 from scgx.h5ad.trailer import Verdict
@@ -173,6 +174,8 @@ def _cells(cells: Cells) -> Summary:
     facts["chromosomes"] = chroms = _chromosomes(cells)
     facts["obs"] = columns = _columns(cells.obs)
     facts["var"] = list(cells.var.columns)
+    controls = cells.var_names[isotype_controls(cells.var)].tolist()
+    facts["isotype_controls"] = controls
     facts["split"] = split = _split(cells)
     facts["genome"] = str(cells.scgx.get("genome", ""))
     facts["obsm"], facts["layers"] = cells.keys("obsm"), cells.keys("layers")
@@ -182,6 +185,8 @@ def _cells(cells: Cells) -> Summary:
         ["genome", str(facts["genome"]) or "not said"],
         ["chromosomes", ", ".join(f"{c} {n:,}" for c, n in chroms.items()) or "none"],
     ]
+    if controls:
+        top.append(["isotype controls", ", ".join(controls)])
     if split:
         top.append(["split", str(split.pop("words"))])
     if cells.keys("obsm"):

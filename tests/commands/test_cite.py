@@ -183,3 +183,12 @@ def test_one_modality_alone_is_no_pair(shop: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="has rna alone") as refused:
             scgx.train(model, alone, str(tmp_path / "m"), quiet=True, **roles)
         assert "scgx join" in str(refused.value.fix)
+
+
+def test_info_names_the_controls(shop: Path, capsys) -> None:
+    capsys.readouterr()
+    scgx.info(str(shop / "whole.h5ad"), json=True)
+    names = json.loads(capsys.readouterr().out)["isotype_controls"]
+    assert names == ["Mouse-IgG1", "Mouse-IgG2a", "Mouse-IgG2b", "Rat-IgG2b"]
+    scgx.info(str(shop / "whole.h5ad"))
+    assert "Mouse-IgG1, Mouse-IgG2a" in capsys.readouterr().out
