@@ -17,7 +17,10 @@ CONTROL = "isotype_control"
 """The column of var, bool."""
 
 _NAMED = ("gene_name", "gene_symbols", "feature_name", "name")
-_TRUE = {"true": True, "1": True, "1.0": True, "yes": True, "control": True, "isotype": True}
+_SAID = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "t", "y", "control", "isotype"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "f", "n", ""), False),
+}
 _HOST = r"(?:mouse|rat|hamster|goat|rabbit|sheep|donkey|ms|m|r)"
 _CLASS = r"ig(?:g|m|a|e|y)"
 _LIGHT = r"(?: ?(?:k|kappa|l|lambda))?"
@@ -57,8 +60,9 @@ def isotype_controls(var: Frame) -> np.ndarray:
     tables = [var.index, *(var.strings(name) for name in _NAMED if name in var)]
     said = var.strings(CONTROL) if CONTROL in var else np.full(len(var), None, dtype=object)
     for i in antibodies:
-        if said[i] is not None:
-            controls[i] = _TRUE.get(str(said[i]).lower(), False)
+        told = _SAID.get(str(said[i]).lower())
+        if told is not None:
+            controls[i] = told
         else:
             controls[i] = any(
                 names[i] is not None and is_control(str(names[i])) for names in tables

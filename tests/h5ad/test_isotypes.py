@@ -58,10 +58,10 @@ def test_the_column_decides_over_the_name(column):
     assert found == [False, True, False, True]
 
 
-def test_a_missing_value_of_the_column_leaves_it_to_the_name():
-    assert isotype_controls(table(**{CONTROL: categorical(["no", None, None, None])})).tolist() == [
-        False, False, True, False,
-    ]  # fmt: skip
+@pytest.mark.parametrize("word", [None, "perhaps"])
+def test_what_the_column_does_not_say_is_left_to_the_name(word):
+    found = isotype_controls(table(**{CONTROL: categorical(["no", word, word, word])}))
+    assert found.tolist() == [False, False, True, False]
 
 
 def test_a_table_is_marked_once_and_only_where_there_is_something_to_mark():
