@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 
 from scgx.cluster.work import pool
-from scgx.errors import DataError, InputError
+from scgx.errors import DataError, InputError, MachineError
 from scgx.h5ad import streams
 from scgx.learn.block import CellBlock
 from scgx.learn.config import knob
@@ -92,8 +92,13 @@ class Model:
     def fit(cls, data: LabelledData, config: Config, *, seed: int, report: Report) -> Self:
         """Add trees until the validation loss no longer falls."""
         if pool() is not None:
-            from scgx.models import _xgboost_dask
-
+            try:
+                from scgx.models import _xgboost_dask
+            except ImportError as error:
+                raise MachineError(
+                    f"xgboost on --dask needs {error.name or 'more'}, which is not installed",
+                    fix="pip install 'scgx[scale]'",
+                ) from None
             settings = _settings(config, len(data.classes), seed)
             booster = _xgboost_dask.grown(data, config, settings, report)
             return cls._finished(booster, data, config, report)

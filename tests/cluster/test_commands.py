@@ -293,6 +293,22 @@ def test_trees_of_two_workers_are_as_good_as_those_of_one_process(
     assert abs(good["here"] - good["there"]) < 0.06
 
 
+def test_trees_on_workers_without_their_libraries_are_refused_in_a_line(
+    cells: Path, tmp_path: Path, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where pyarrow is not installed, which xgboost's training on Dask imports."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "xgboost.dask", None)
+    monkeypatch.delitem(sys.modules, "scgx.models._xgboost_dask", raising=False)
+    import scgx.models
+
+    monkeypatch.delattr(scgx.models, "_xgboost_dask", raising=False)
+    given = {"label": "cell_type", "quiet": True, "dask": workers.address}
+    with pytest.raises(MachineError, match=r"xgboost.dask, which is not .*scgx\[scale\]"):
+        scgx.train("xgboost", str(cells), str(tmp_path / "x.scgx"), **given)
+
+
 def _accuracy(cells: Path, folder: Path, model: str) -> float:
     from scgx.h5ad.reader import open_cells
 
