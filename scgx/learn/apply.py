@@ -21,7 +21,7 @@ from scgx.h5ad.cells import Cells
 from scgx.h5ad.measured import Measured, measured_of
 from scgx.learn.artifact import Header
 from scgx.learn.block import CellBlock
-from scgx.learn.convert import Conversion, totals_of
+from scgx.learn.convert import Conversion, divisors, totals_of
 from scgx.learn.model import Predicts
 from scgx.learn.places import find
 from scgx.progress import say
@@ -31,12 +31,16 @@ ROWS = 512
 
 @dataclass(frozen=True)
 class Alignment:
-    """Columns of the file for each input of the model (-1 where it has none), and the conversion."""
+    """Columns of the file for each input of the model (-1 where it has none), and the conversion.
+
+    `divisors` (n_obs,) are what values are divided by where other features of the file count too.
+    """
 
     columns: np.ndarray
     conversion: Conversion
     totals: np.ndarray | None
     measured: Measured | None = None
+    divisors: np.ndarray | None = None
 
     @property
     def present(self) -> np.ndarray:
@@ -81,7 +85,8 @@ def align(cells: Cells, header: Header, min_overlap: float) -> Alignment:
     measured = measured_of(cells) if found_at.in_var else None
     if measured is not None and measured.mask[columns[columns >= 0]].all():
         measured = None
-    return Alignment(columns, found_at.conversion, totals, measured)
+    over = divisors(cells, found_at.conversion, columns) if header.totals == "whole" else None
+    return Alignment(columns, found_at.conversion, totals, measured, over if whole else None)
 
 
 def runs(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -113,7 +118,10 @@ def block(cells: Cells, alignment: Alignment, rows: np.ndarray) -> CellBlock:
     values = cells.rows(alignment.conversion.key, rows, alignment.columns[present])
     totals = alignment.totals if present.all() else None
     depth = None if totals is None else totals[rows]
-    x = alignment.conversion.apply(values, depth if alignment.conversion.uses_totals else None)
+    divisor = depth if alignment.conversion.uses_totals else None
+    if alignment.divisors is not None and present.all():
+        divisor = alignment.divisors[rows]
+    x = alignment.conversion.apply(values, divisor)
     depth = np.asarray(x.sum(axis=1), np.float64).ravel() if depth is None else depth
     padding = ROWS - len(rows)
     indptr = np.concatenate([x.indptr, np.full(padding, x.indptr[-1], x.indptr.dtype)])

@@ -100,7 +100,9 @@ class Header:
     genome: str
     split: str  # id of the split it was trained on, "" without one
     trained_on: dict[str, int]  # cells per part
-    totals: str  # "obs" where depth came from obs["total_counts_..."], else "sum"
+    totals: (
+        str  # depth: "obs" from obs["total_counts_..."], "whole" of features left out too, "sum"
+    )
     history: list[str]
     records: list[dict[str, object]]  # the training log, one per epoch
     format: int = FORMAT

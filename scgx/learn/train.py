@@ -247,10 +247,15 @@ def _header(
         totals=totals_word(cells, roles.source),
         history=history.chain([cells], seed),
         records=artifact.timeless(report.records),
-        target_totals=totals_word(cells, roles.target)
+        target_totals=_totals_of_targets(cells, roles)
         if joins(registry.load("models", name))
         else "",
     )
+
+
+def _totals_of_targets(cells: Cells, roles: Roles) -> str:
+    word = totals_word(cells, roles.target)
+    return "whole" if roles.targets and word == "sum" else word
 
 
 def totals_word(cells: Cells, modality: str) -> str:

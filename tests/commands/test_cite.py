@@ -13,6 +13,7 @@ from scgx.errors import DataError, UsageError
 from scgx.h5ad.features import columns_of
 from scgx.h5ad.isotypes import CONTROL, isotype_controls
 from scgx.h5ad.reader import open_cells
+from scgx.learn import apply, artifact, two_sided
 
 WAYS = [("rna", "adt"), ("adt", "rna")]
 SMALL = {
@@ -192,3 +193,24 @@ def test_info_names_the_controls(shop: Path, capsys) -> None:
     assert names == ["Mouse-IgG1", "Mouse-IgG2a", "Mouse-IgG2b", "Rat-IgG2b"]
     scgx.info(str(shop / "whole.h5ad"))
     assert "Mouse-IgG1, Mouse-IgG2a" in capsys.readouterr().out
+
+
+def test_a_joint_model_of_some_antibodies_sees_them_as_it_learned_them(
+    shop: Path, tmp_path: Path
+) -> None:
+    split, normal, model = shop / "split.h5ad", tmp_path / "normal.h5ad", tmp_path / "m.scgx"
+    scgx.normalize(str(split), str(normal), quiet=True)
+    with open_cells(split) as cells:
+        some = cells.var_names[columns_of(cells, "adt")[:6]]
+    (tmp_path / "some.txt").write_text("\n".join(some))
+    scgx.train(
+        "cca", str(split), str(model), source="rna", target="adt", targets=tmp_path / "some.txt",
+        set_=["dimensions=4", "components=6"], quiet=True,
+    )  # fmt: skip
+    rows, header = np.arange(40), artifact.read(model).header
+    assert header.target_totals == "whole"
+    with open_cells(split) as cells, open_cells(normal) as made:
+        alignment = two_sided.align_side(cells, header, "outputs", 0.05)
+        seen = apply.block(cells, alignment, rows).x[:40].toarray()
+        learned = made.rows("X", rows, columns_of(made, "adt")[:6]).toarray()
+    np.testing.assert_allclose(seen, learned, rtol=1e-5)
