@@ -100,6 +100,25 @@ def steps(records: Sequence[Record], name: str) -> list[Step]:
     ]
 
 
+def script(records: Sequence[Record], name: str) -> list[str]:
+    """A line of a shell for each pipeline, redirected where it was, if that is known."""
+    lines = pipelines(records)
+    try:
+        found = [step.line for step in steps(records, name)]
+    except DataError:
+        found, before = [], ""
+        for line in lines:
+            said = [str(record["command"]) for record in line]
+            if before and STDIN in inputs_of(line[0]):
+                said[0] += f" < {before}"
+            found.append(" | ".join(said))
+            before = output_of(said[-1])
+        return found
+    if name == STDIN and not output_of(str(lines[-1][-1]["command"])):
+        found[-1] = found[-1].rpartition(" > ")[0]
+    return found
+
+
 def _step(line: list[Record], made: list[str], i: int, *, is_redirected: bool) -> Step:
     output = made[i]
     commands = tuple(str(record["command"]) for record in line)

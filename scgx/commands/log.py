@@ -25,9 +25,9 @@ def log(
 ) -> None:
     """Print how a file was made, as a shell script (or its records with --json).
 
-    --as make and --as snakemake print a workflow that makes the file again, step by step: what a step
-    wrote to stdout gets the name under which the next one read it. Files that no step makes have to
-    be there.
+    What a step wrote to stdout gets the name under which the next one read it. --as make and --as
+    snakemake print a workflow that makes the file again, step by step. Files that no step makes have
+    to be there.
 
     Example:
     scgx fetch demo | scgx filter-chrom X | scgx log
@@ -53,8 +53,8 @@ def log(
             sys.stdout.write(write(made))
             return
         lines = ["#!/bin/sh"]
-        before = ""
-        for piped in workflow.pipelines(records):
+        said = workflow.script(records, src.name)
+        for line, piped in zip(said, workflow.pipelines(records)):
             for record in piped:
                 names = [one for one in record.get("inputs") or [] if one["name"] != "stdin"]
                 read = ", ".join(f"{given['name']} ({str(given['id'])[:16]})" for given in names)
@@ -63,11 +63,7 @@ def log(
                     lines.append(about + (f"; read {read}" if read else ""))
                 if isinstance(search := record.get("search"), dict):
                     lines.append(f"# trial {search['trial']} of {search['command']}")
-            said = [str(record["command"]) for record in piped]
-            if before and "stdin" in workflow.inputs_of(piped[0]):
-                said[0] += f" < {before}"
-            lines.append(" | ".join(said))
-            before = workflow.output_of(said[-1])
+            lines.append(line)
         if not records:
             lines.append("# no history in this file")
         sys.stdout.write("\n".join(lines) + "\n")

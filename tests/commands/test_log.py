@@ -55,6 +55,20 @@ def test_the_makefile_makes_the_same_file(made: Path, tmp_path: Path) -> None:
     assert "up to date" in again.stdout
 
 
+def test_the_script_makes_the_same_file(made: Path, tmp_path: Path) -> None:
+    done = fresh("log", made / "a guess.h5ad")
+    assert done.code == 0 and b"--by donor > s.h5ad" in done.out
+    (tmp_path / "models").mkdir()
+    ended = shell(f"set -euo pipefail\n{done.out.decode()}", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "a guess.h5ad").read_bytes() == (made / "a guess.h5ad").read_bytes()
+
+
+def test_a_script_of_what_was_written_twice_is_as_it_was_said() -> None:
+    records = [record("scgx hvg -o a", "b"), record("scgx qc a -o a", "a")]
+    assert workflow.script(records, "a") == ["scgx hvg -o a", "scgx qc a -o a"]
+
+
 def test_the_snakefile_makes_the_same_file(made: Path, tmp_path: Path) -> None:
     done = fresh("log", made / "models" / "r.scgx", "--as", "snakemake")
     assert done.code == 0
