@@ -1,6 +1,7 @@
 """`torchrun -m scgx train ...`: what holds for a process that is one of several."""
 
 from pathlib import Path
+from typing import NoReturn
 
 from scgx import progress
 from scgx.errors import UsageError
@@ -17,13 +18,24 @@ def here(model: str, settings: object, input: str) -> launched.Place:
         return found
     try:
         _require_together(model, settings, input, found.total)
-    except UsageError:
-        if found.is_first:
-            raise
-        raise SystemExit(UsageError.code) from None
+    except UsageError as error:
+        _once(found, error)
     if not found.is_first:
         progress.configure(prefix=f"scgx train (rank {found.number})", mute=True)
     return found
+
+
+def require_alone(fix: str) -> None:
+    """UsageError, said by one process, where several were started for what one does."""
+    found = launched.place()
+    if found.total > 1:
+        _once(found, UsageError(f"{found.total} processes were started together", fix=fix))
+
+
+def _once(found: launched.Place, error: UsageError) -> NoReturn:
+    if found.is_first:
+        raise error
+    raise SystemExit(UsageError.code)
 
 
 def _require_together(model: str, settings: object, input: str, total: int) -> None:

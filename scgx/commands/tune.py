@@ -13,6 +13,7 @@ import typer
 from scgx.cluster import work as place
 from scgx.commands import _options as opt
 from scgx.commands import _role_options as role
+from scgx.commands import _train_processes as processes
 from scgx.commands import _tune_emit as emission
 from scgx.commands._completion import models, words
 from scgx.commands._train_roles import Roles
@@ -168,6 +169,7 @@ def tune(
             "--emit prints commands and does nothing else", fix="--collect comes later"
         )
     elsewhere = emission.checked(emit)
+    processes.require_alone("leave torchrun out; --jobs and --dask start their own")
     goal = objective.metric_of(kind, metric)
     looked = tune_space.space_of(model, space, labels=kind == "labels")
     tune_space.require_free(looked, list(set_ or []))

@@ -115,6 +115,13 @@ def test_what_needs_one_process_says_so_once(tmp_path, argv, words):
     assert (second.code, second.err) == (2, "")
 
 
+def test_a_search_is_started_once(tmp_path):
+    (tmp_path / "cells.h5ad").write_bytes(b"cells")
+    argv = ("tune", "mlp", "cells.h5ad", "--label", "type", "-o", "m.scgx")
+    first = fresh(*argv, cwd=tmp_path, env=JOINED)
+    assert (first.code, "leave torchrun out" in first.line()) == (2, True)
+
+
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells")
