@@ -43,6 +43,7 @@ AHEAD = 2  # parts under way for each worker, so that none waits for the next
 DEATHS = 3  # workers that may die of a part before it is given up
 PATIENCE = 10.0  # seconds without a worker after which that is said
 CONNECT = 30  # seconds for a scheduler to answer
+POLL = 1.0  # seconds between looks at what runs on for long
 PAGES = "127.0.0.1:0"  # where Dask shows itself: to this machine alone, at any free port
 
 _functions: dict[str, Any] = {}  # of a worker: what was brought, as bytes until it is asked
@@ -134,7 +135,7 @@ class Pool:
     def everywhere(self, function: Callable[[], object], poll: Callable[[], None]) -> None:
         """Run a function once on each worker, those that come later too, until every run has ended.
 
-        `poll` is called twice a second. The run of a worker that dies is begun again elsewhere.
+        `poll` is called every second. The run of a worker that dies is begun again elsewhere.
         """
         running: list[distributed.Future] = []
         with self._brought(function) as name:
@@ -142,7 +143,7 @@ class Pool:
                 while not running or not all(one.done() for one in running):
                     for _ in range(len(self.client.ncores()) - len(running)):
                         running.append(self.client.submit(_answer, name, pure=False))
-                    time.sleep(0.5)
+                    time.sleep(POLL)
                     poll()
                     if failed := next((one for one in running if one.status == "error"), None):
                         _result(failed)
