@@ -37,7 +37,9 @@ def predict(
     ] = None,
     like: Annotated[
         Path | None,
-        typer.Option("--like", metavar="TABLE", help="perturbations of a table, in place of --perturb"),
+        typer.Option(
+            "--like", metavar="TABLE", help="perturbations of a table, in place of --perturb"
+        ),
     ] = None,
     controls: Annotated[
         int | None,

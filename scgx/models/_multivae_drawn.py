@@ -179,7 +179,9 @@ class _Fetch:
         return fetch[side](self.rows[place])
 
     @torch.no_grad()
-    def __call__(self, place: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, place: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A draw from the posterior of each (n, latent), and libraries of look and seen (n, 2)."""
         member, data, views = self.network.members[0], self.data, self.views
         assert isinstance(member, Member)

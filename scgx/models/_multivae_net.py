@@ -21,7 +21,9 @@ SMALLEST, LARGEST = -8.0, 3.0  # logarithm of the variance of a latent
 FIRST_SPREAD = -2.0
 STRIDE = 10.0  # how much faster dispersions move than weights
 COLUMNS_AT_ONCE = 8_192
-HELD = 1 << 21  # values of a likelihood that are held until slopes flow back, and not worked out anew
+HELD = (
+    1 << 21
+)  # values of a likelihood that are held until slopes flow back, and not worked out anew
 
 Gaussian = tuple[Tensor, Tensor]  # mean and log variance (n, latent)
 
