@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -17,23 +17,30 @@ from scgx.errors import InputError, MachineError
 from scgx.learn.artifact import pack_arrays, unpack_arrays
 from scgx.progress import Report
 
-
-def pack(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """JSON values and named arrays as one zip."""
-    pile = io.BytesIO()
-    with zipfile.ZipFile(pile, "w") as archive:
-        archive.writestr("checkpoint.json", json.dumps(plain, sort_keys=True))
-        archive.writestr("arrays.safetensors", pack_arrays(arrays))
-    return pile.getvalue()
+SUFFIX = ".safetensors"
 
 
-def keep(path: Path, state: bytes, report: Report, *, what: str) -> None:
+class Snapshot(NamedTuple):
+    """What a run can go on from: JSON values, and named arrays, which are not copied."""
+
+    plain: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+    def write(self, file: IO[bytes]) -> None:
+        """As one zip; of the arrays one at a time is copied, for networks can be large."""
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("checkpoint.json", json.dumps(self.plain, sort_keys=True))
+            for name, array in self.arrays.items():
+                archive.writestr(f"{name}{SUFFIX}", pack_arrays({name: array}))
+
+
+def keep(path: Path, state: Snapshot, report: Report, *, what: str) -> None:
     """Replace the checkpoint whole; a full disk costs the checkpoint, not the training."""
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
             temporary = file.name
-            file.write(state)
+            state.write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -55,12 +62,16 @@ def read(path: Path) -> bytes:
         ) from None
 
 
-def unpack(state: bytes, path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What `pack` was given; InputError where it is something else."""
+def unpack(state: bytes, path: Path) -> Snapshot:
+    """The snapshot that was written; InputError where it is something else."""
     try:
         with zipfile.ZipFile(io.BytesIO(state)) as archive:
             plain = json.loads(archive.read("checkpoint.json"))
-            return plain, unpack_arrays(archive.read("arrays.safetensors"))
+            arrays: dict[str, np.ndarray] = {}
+            for name in archive.namelist():
+                if name.endswith(SUFFIX):
+                    arrays |= unpack_arrays(archive.read(name))
+            return Snapshot(plain, arrays)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError("is not a checkpoint of scgx", file=str(path)) from error
 

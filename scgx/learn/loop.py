@@ -98,7 +98,7 @@ def fit_network(
                 report.log(run.epoch())
                 if checkpoint is not None and is_first:
                     what = f"epoch {len(state.records)}"
-                    keep(checkpoint, state.save(run.name), report, what=what)
+                    keep(checkpoint, state.snapshot(run.name), report, what=what)
                 advance(1)
         network.load_state_dict(state.best)
         network.cpu().eval()

@@ -13,7 +13,7 @@ import xxhash
 from torch import Tensor, nn
 
 from scgx.errors import DataError
-from scgx.learn.checkpoint import pack, unpack
+from scgx.learn.checkpoint import Snapshot, unpack
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class State:
         values = self.network.state_dict().items()
         self.best = {k: v.detach().cpu().clone() for k, v in values}
 
-    def save(self, name: str) -> bytes:
-        """The whole state as one zip."""
+    def snapshot(self, name: str) -> Snapshot:
+        """The whole state, as it is until the next step."""
         arrays = {f"weights/{k}": v for k, v in self.network.state_dict().items()}
         arrays |= {f"best/{k}": v for k, v in self.best.items()}
         for i, state in self.optimizer.state_dict()["state"].items():
@@ -67,7 +67,7 @@ class State:
             "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
             "records": self.records,
         }
-        return pack(plain, {k: v.cpu().numpy() for k, v in arrays.items()})
+        return Snapshot(plain, {k: v.cpu().numpy() for k, v in arrays.items()})
 
     def load(self, state: bytes, name: str, path: Path) -> None:
         """Go on where a checkpoint stopped; refuse one of other data or settings."""

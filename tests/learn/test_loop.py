@@ -178,7 +178,8 @@ def test_a_checkpoint_holds_no_pickle_and_something_else_is_no_checkpoint(tmp_pa
     kept = tmp_path / "run.ckpt"
     fit(checkpoint=kept)
     with zipfile.ZipFile(kept) as archive:
-        assert sorted(archive.namelist()) == ["arrays.safetensors", "checkpoint.json"]
+        names = archive.namelist()
+        assert all(name.endswith((".safetensors", "checkpoint.json")) for name in names)
         assert json.loads(archive.read("checkpoint.json"))["step"] == 6 * 5
     with pytest.raises(InputError, match="no checkpoint to go on from"):
         fit(resume=tmp_path / "none.ckpt")
