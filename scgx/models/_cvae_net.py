@@ -152,10 +152,11 @@ class NegativeBinomial(torch.autograd.Function):
     ) -> Tensor:
         """Log means (n, genes), sizes (genes,), and where counts are not zero and what they are.
 
-        In float32 whatever the network answers in: what is summed here is far larger than its slopes.
+        In float32 at least, whatever the network answers in: what is summed is far larger than slopes.
         """
+        wide = torch.promote_types(log_mean.dtype, torch.float32)
         with torch.autocast(log_mean.device.type, enabled=False):
-            return NegativeBinomial._sum(ctx, log_mean.float(), size.float(), (row, column, x))
+            return NegativeBinomial._sum(ctx, log_mean.to(wide), size.to(wide), (row, column, x))
 
     @staticmethod
     def _sum(ctx: Any, log_mean: Tensor, size: Tensor, counts: tuple[Tensor, ...]) -> Tensor:
