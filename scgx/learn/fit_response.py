@@ -109,12 +109,15 @@ def gather(cells: Cells, roles: ResponseRoles, *, seed: int) -> tuple[ResponseDa
 def _summary(data: ResponseData) -> dict[str, np.ndarray]:
     """Who trained, the mean control, and the mean perturbed cell."""
     total = np.zeros((2, len(data.features)))
-    n = np.zeros(2)
+    n, empty = np.zeros(2), 0
     for places, x in data.blocks(data.train):
+        empty += int((abs(x).sum(axis=1) == 0).sum())
         is_control = data.told.screen.control[data.train[places]]
         for kind, chosen in enumerate((is_control, ~is_control)):
             total[kind] += np.asarray(x[chosen].sum(axis=0), np.float64).ravel()
             n[kind] += chosen.sum()
+    if empty:
+        warn(f"{empty:,} training cells have no count: profiles of zeros (scgx qc drops them)")
     mean = (total / np.maximum(n, 1)[:, None]).astype(np.float32)
     return {
         "train_cells": np.sort(hash_names(data.obs.index[data.train])),

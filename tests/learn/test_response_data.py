@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from support.screens import effects, screen
 
+import scgx
 from scgx.h5ad.reader import open_cells
 from scgx.learn.fit_response import ResponseRoles, gather
 from scgx.learn.response_data import SUMMED, ResponseData
@@ -45,3 +46,14 @@ def _reads(data: ResponseData) -> list[int]:
     for _ in data.blocks(data.train):
         pass
     return sizes
+
+
+def test_training_cells_without_a_count_are_counted(tmp_path: Path, capsys) -> None:
+    made = screen(effects(["A0", "A1"]), ["A1"], cells=30)
+    trained = np.flatnonzero(made.part == "train")
+    made.X[trained[:3]] = 0
+    made.write(tmp_path / "s.h5ad")
+    scgx.train(
+        "no-change", str(tmp_path / "s.h5ad"), str(tmp_path / "m.scgx"), label="perturbation"
+    )
+    assert "3 training cells have no count" in capsys.readouterr().err
