@@ -21,6 +21,7 @@ SMALL = {
     "multivae": ["epochs=3", "latent=8", "common=4", "hidden=32", "members=1", "foreseers=1"],
     "cca": ["dimensions=8"],
 }
+NETWORKS = {"mlp", "stacked", "multivae"}
 MODELS = ["mean", "ridge", "knn", "kernel-ridge", "mlp", "stacked", "cca", "multivae"]
 
 
@@ -64,7 +65,9 @@ def test_normalize_marks_controls_that_only_names_tell(shop: Path, tmp_path: Pat
         assert cells.var[CONTROL].sum() == 4
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(n, marks=pytest.mark.torch) if n in NETWORKS else n for n in MODELS]
+)
 @pytest.mark.parametrize(("source", "target"), WAYS)
 def test_every_model_of_modalities_goes_both_ways_or_says_that_it_does_not(
     shop: Path, tmp_path: Path, capsys, model: str, source: str, target: str
