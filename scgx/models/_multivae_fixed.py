@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy import sparse
 
-from scgx.h5ad.heap import give_back_freed
+from scgx.h5ad.malloc import give_back_freed
 from scgx.learn.bayes import Kinds
 from scgx.learn.covariates import Covariates
 from scgx.learn.curve import Curve, Shrinkage, evened

@@ -265,8 +265,9 @@ def _require_memory(data: ResponseData, config: Config) -> None:
     """Means of conditions and a step of the network have to fit: DataError with what would."""
     genes, told = len(data.features), data.told
     seen = min(genes, config.genes)
-    groups = len(np.unique(told.screen.codes[data.train])) * len(told.strata.levels)
-    means = MEANS * genes * min(groups, len(data.train))
+    width = len(told.strata.levels)
+    groups = len(np.unique(told.screen.codes[data.train] * width + told.groups[data.train]))
+    means = MEANS * genes * groups
     one = 4 * HELD * config.dim * config.members * config.cells * seen
     need = means + one * _at_once(config, seen)
     if need <= data.memory:

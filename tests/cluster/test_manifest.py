@@ -169,7 +169,7 @@ def test_the_containerfile_is_whole() -> None:
     stages = [rest.split()[-1] for word, rest in steps if word == "FROM"]
     arguments = {rest.partition("=")[0] for word, rest in steps if word == "ARG"}
     for word, rest in steps:
-        for used in re.findall(r"\$\{(\w+)\}", rest):
+        for used in re.findall(r"\$\{?(\w+)", rest):
             assert used in arguments | {"PATH"}, f"{word} uses {used}"
         if word in ("ENTRYPOINT", "CMD"):
             assert json.loads(rest)
@@ -179,6 +179,7 @@ def test_the_containerfile_is_whole() -> None:
             *sources, _ = [part for part in rest.split() if not part.startswith("--")]
             origin = re.match(r"--from=(\w+)", rest)
             assert origin[1] in stages if origin else all((ROOT / one).exists() for one in sources)
+    assert all(re.search(rf"\$\{{?{name}\b", text) for name in arguments)
     kept = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
     copied = next(rest for word, rest in steps if word == "COPY").split()[:-1]
     assert {f"!{name}" for name in [*copied, "scgx"]} <= set(kept)

@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = """
 import numpy as np
-from scgx.h5ad.heap import give_back_freed
+from scgx.h5ad.malloc import give_back_freed
 give_back_freed()
 give_back_freed()
 def held():
